@@ -1,0 +1,48 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+/// A room of the house: a target `Scorefield<name>` in `Sources/<name>`, and who it may import.
+func room(_ name: String, imports: [Target.Dependency]) -> Target {
+  .target(
+    name: "Scorefield\(name)", dependencies: imports, path: "Sources/\(name)", swiftSettings: strict)
+}
+
+/// The tests of a room: `Tests/<name>Tests`.
+func tests(of name: String, imports: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "Scorefield\(name)Tests", dependencies: imports, path: "Tests/\(name)Tests",
+    swiftSettings: strict)
+}
+
+let realModule: Target.Dependency = .product(name: "RealModule", package: "swift-numerics")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "Scorefield",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "Scorefield", targets: ["Scorefield"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-numerics", from: "1.0.3"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CScorefieldPNG", path: "Sources/CPNG", pkgConfig: "libpng",
+      providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+
+    room("Arrays", imports: []),
+    room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
+    .target(
+      name: "Scorefield",
+      dependencies: [
+        "ScorefieldArrays",
+      ],
+      swiftSettings: strict),
+    tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

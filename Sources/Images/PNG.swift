@@ -1,0 +1,2 @@
+import CScorefieldPNG
+import ScorefieldArrays
