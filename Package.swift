@@ -12,7 +12,7 @@ func room(_ name: String, imports: [Target.Dependency]) -> Target {
 /// The tests of a room: `Tests/<name>Tests`.
 func tests(of name: String, imports: [Target.Dependency]) -> Target {
   .testTarget(
-    name: "Scorefield\(name)Tests", dependencies: imports, path: "Tests/\(name)Tests",
+    name: "Scorefield\(name)Tests", dependencies: imports + ["ScorefieldTestSupport"], path: "Tests/\(name)Tests",
     swiftSettings: strict)
 }
 
@@ -30,18 +30,24 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-numerics", from: "1.0.3"),
   ],
   targets: [
+    // The engine's C header, and nothing else: the C++ behind it is in Engine/, loaded at run time.
+    .systemLibrary(name: "CScorefieldEngine", path: "Sources/CTorch"),
     .systemLibrary(
       name: "CScorefieldPNG", path: "Sources/CPNG", pkgConfig: "libpng",
       providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
 
     room("Arrays", imports: []),
+    room("TensorCore", imports: ["CScorefieldEngine", "ScorefieldArrays"]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
       name: "Scorefield",
       dependencies: [
-        "ScorefieldArrays",
+        "ScorefieldArrays", "ScorefieldTensorCore",
       ],
       swiftSettings: strict),
+    .target(
+      name: "ScorefieldTestSupport", dependencies: ["Scorefield"], path: "Tests/TestSupport", swiftSettings: strict),
+    tests(of: "TensorCore", imports: ["Scorefield"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

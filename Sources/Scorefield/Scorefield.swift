@@ -1,1 +1,2 @@
 @_exported import ScorefieldArrays
+@_exported import ScorefieldTensorCore

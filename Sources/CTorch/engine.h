@@ -1,0 +1,158 @@
+// The engine's interface: libtorch as a table of C functions, found at run time behind one symbol.
+//
+// Rules that hold for every function of the table:
+// - A function that can fail returns CT_OK, or CT_FAILED and leaves the outputs alone; last_error() then says why,
+//   on the same thread, until the next call. No C++ exception crosses.
+// - A handle that comes out of a function carries one reference: release it once. A handle that goes in is borrowed.
+// - Strings that come out belong to the engine and stay valid as long as their doc says.
+#ifndef SCOREFIELD_ENGINE_H
+#define SCOREFIELD_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Grows by one whenever anything below changes shape or meaning.
+#define CT_ABI_VERSION 1
+/// The one symbol of the plug: a `ct_engine_entry`.
+#define CT_ENTRY_SYMBOL "scorefield_engine"
+
+#define CT_OK 0
+#define CT_FAILED (-1)
+
+typedef struct ct_tensor_s *ct_tensor;
+typedef struct ct_generator_s *ct_generator;
+typedef struct ct_group_s *ct_group;
+typedef struct ct_operator_s *ct_operator;
+typedef int32_t ct_status;
+
+/// Element types, with libtorch's numbers (the plug asserts them when it is compiled).
+enum {
+  CT_UINT8 = 0, CT_INT8 = 1, CT_INT16 = 2, CT_INT32 = 3, CT_INT64 = 4,
+  CT_FLOAT16 = 5, CT_FLOAT32 = 6, CT_FLOAT64 = 7, CT_COMPLEX64 = 9, CT_COMPLEX128 = 10, CT_BOOL = 11,
+  CT_BFLOAT16 = 15, CT_FLOAT8_E5M2 = 23, CT_FLOAT8_E4M3 = 24, CT_UINT16 = 27, CT_UINT32 = 28, CT_UINT64 = 29,
+  CT_FLOAT8_E8M0 = 44, CT_FLOAT4_E2M1 = 45,
+};
+
+/// What a ct_value holds.
+enum {
+  CT_DEFAULT = 0,  // the schema's default; also for arguments left out at the end
+  CT_NONE,
+  CT_TENSOR,
+  CT_INT,
+  CT_DOUBLE,
+  CT_FLAG,
+  CT_STRING,   // also devices: "cpu", "cuda:1"
+  CT_INTS,
+  CT_DOUBLES,
+  CT_FLAGS,
+  CT_TENSORS,  // a null handle stands for none where the schema allows it
+  CT_GENERATOR,
+};
+
+/// One argument or result of an operator. Pointers are borrowed for the call.
+typedef struct {
+  int32_t tag;
+  int32_t count;
+  union {
+    int64_t integer;
+    double number;
+    bool flag;
+    ct_tensor tensor;
+    ct_generator generator;
+    const char *string;
+    const int64_t *integers;
+    const double *numbers;
+    const bool *flags;
+    const ct_tensor *tensors;
+  } as;
+} ct_value;
+
+typedef struct {
+  /// CT_ABI_VERSION of the plug. Read it before anything else: the rest moves when it changes.
+  int64_t abi_version;
+  /// The libtorch the plug was compiled against and the one it found at run time; they must be equal.
+  const char *torch_built;
+  const char *torch_found;
+
+  /// Why the last call on this thread failed.
+  const char *(*last_error)(void);
+
+  // Operators. Any operator of libtorch, by the name and overload of its schema ("aten::add", "Tensor").
+  /// The handle lives as long as the process.
+  ct_status (*find)(const char *name, const char *overload, ct_operator *out);
+  /// Results that are lists of tensors are spread out; `capacity` too small is a failure.
+  ct_status (*call)(ct_operator op, const ct_value *arguments, int32_t count, ct_value *results, int32_t capacity,
+                    int32_t *result_count);
+
+  // Tensors.
+  void (*retain)(ct_tensor tensor);
+  void (*release)(ct_tensor tensor);
+  /// A tensor over `data`; `release(context)` runs when libtorch no longer needs the memory. Null `release`: copies.
+  ct_status (*from_memory)(const void *data, int32_t type, const int64_t *shape, int32_t rank,
+                           void (*release)(void *context), void *context, ct_tensor *out);
+  /// Copies the elements, in row-major order, to host memory of exactly `size` bytes.
+  ct_status (*copy_out)(ct_tensor tensor, void *out, int64_t size);
+  int32_t (*rank)(ct_tensor tensor);
+  /// Writes `rank` lengths.
+  void (*shape)(ct_tensor tensor, int64_t *out);
+  int32_t (*element_type)(ct_tensor tensor);
+  /// Writes a name such as "cuda:0" with its terminating zero.
+  void (*device)(ct_tensor tensor, char *out, int32_t capacity);
+
+  // Function transforms. Layers nest like calls, on one thread, and a tensor made under a layer is unwrapped before it
+  // leaves. Enter, wrap or make dual, compute, unwrap, exit.
+  ct_status (*grad_enter)(int64_t *level);
+  ct_status (*jvp_enter)(int64_t *level);
+  ct_status (*vmap_enter)(int64_t batch, int64_t *level);
+  void (*layer_exit)(void);
+  ct_status (*grad_wrap)(ct_tensor tensor, int64_t level, ct_tensor *out);
+  /// Unwraps what grad_wrap or a jvp layer of this level wrapped; other tensors come back as they are.
+  ct_status (*layer_unwrap)(ct_tensor tensor, int64_t level, ct_tensor *out);
+  ct_status (*make_dual)(ct_tensor primal, ct_tensor tangent, ct_tensor *out);
+  /// `tangent` is null where the tensor does not depend on the dual input.
+  ct_status (*unpack_dual)(ct_tensor dual, ct_tensor *primal, ct_tensor *tangent);
+  ct_status (*batch_add)(ct_tensor tensor, int64_t dimension, int64_t level, ct_tensor *out);
+  ct_status (*batch_remove)(ct_tensor tensor, int64_t level, int64_t batch, int64_t dimension, ct_tensor *out);
+  /// Gradients of the outputs, weighted by `cotangents`; null where no output depends on an input. `inside` says whether
+  /// the layer that wrapped the inputs is still entered.
+  ct_status (*gradients)(const ct_tensor *outputs, const ct_tensor *cotangents, int32_t output_count,
+                         const ct_tensor *inputs, int32_t input_count, bool keep_graph, bool inside, ct_tensor *out);
+  /// Sets whether operations on this thread are recorded for gradients; returns what it was.
+  bool (*set_recording)(bool enabled);
+
+  // Random numbers.
+  ct_status (*generator_create)(uint64_t seed, const char *device, ct_generator *out);
+  ct_status (*generator_copy)(ct_generator generator, ct_generator *out);
+  void (*generator_release)(ct_generator generator);
+  /// The whole state as a uint8 tensor on the host.
+  ct_status (*generator_state)(ct_generator generator, ct_tensor *out);
+  ct_status (*generator_restore)(ct_generator generator, ct_tensor state);
+
+  // The machine.
+  int32_t (*threads)(void);
+  void (*set_threads)(int32_t count);
+  /// The number of devices of a kind ("cpu", "cuda").
+  int32_t (*device_count)(const char *kind);
+  ct_status (*synchronize)(const char *device);
+
+  // Process groups (Gloo). `rendezvous` is "file:PATH" or "tcp:HOST:PORT", the same for all; rank 0 serves TCP.
+  ct_status (*group_create)(const char *rendezvous, int32_t rank, int32_t size, int64_t timeout_ms, ct_group *out);
+  void (*group_release)(ct_group group);
+  /// 0 sum, 1 product, 2 minimum, 3 maximum. Like the next two it yields a new tensor.
+  ct_status (*group_reduce)(ct_group group, ct_tensor tensor, int32_t operation, ct_tensor *out);
+  ct_status (*group_broadcast)(ct_group group, ct_tensor tensor, int32_t root, ct_tensor *out);
+  /// `size` results, in the order of the ranks; all shapes are equal.
+  ct_status (*group_gather)(ct_group group, ct_tensor tensor, ct_tensor *out);
+  ct_status (*group_barrier)(ct_group group);
+} ct_engine;
+
+typedef const ct_engine *(*ct_engine_entry)(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,79 @@
+import CScorefieldEngine
+import ScorefieldArrays
+
+/// A seeded source of random numbers: a value.
+///
+/// A copy goes its own way from the same state. The same seed gives the same numbers on any number of threads.
+public struct Generator: RandomNumberGenerator, @unchecked Sendable {
+  // Sound: the state behind the handle is copied before a shared one is advanced.
+  private var state: State
+
+  private final class State {
+    let pointer: ct_generator
+    init(_ pointer: ct_generator) { self.pointer = pointer }
+    deinit { Engine.api.generator_release(pointer) }
+  }
+
+  /// A generator that starts from a seed.
+  public init(seed: UInt64, on device: Device = .cpu) {
+    state = State(Self.yielding("Generator") { Engine.api.generator_create(seed, device.description, $0) })
+  }
+
+  /// A generator that goes on from a saved state.
+  public init(restoring saved: Tensor, on device: Device = .cpu) {
+    self.init(seed: 0, on: device)
+    Engine.api.check("Generator(restoring:)", Engine.api.generator_restore(state.pointer, saved.handle))
+  }
+
+  /// The whole state, `uint8`, to be saved and restored.
+  public var saved: Tensor {
+    Tensor.yielding("Generator.saved") { Engine.api.generator_state(state.pointer, $0) }
+  }
+
+  public mutating func next() -> UInt64 {
+    let draw = Generator.random(Tensor.zeros([1], type: .int64).argument, .int(.min), .none, unique())
+    return UInt64(bitPattern: Int64(draw.integers[0]))
+  }
+
+  private static let random = Operator("aten::random_", "from")
+
+  var handle: ct_generator { state.pointer }
+
+  /// The generator as an operator's argument, its state no other value's.
+  mutating func unique() -> Argument {
+    if !isKnownUniquelyReferenced(&state) {
+      let shared = state
+      state = State(Self.yielding("Generator") { Engine.api.generator_copy(shared.pointer, $0) })
+    }
+    return .generator(self)
+  }
+
+  private static func yielding(
+    _ operation: @autoclosure () -> String, _ call: (UnsafeMutablePointer<ct_generator?>) -> ct_status
+  ) -> ct_generator {
+    var result: ct_generator?
+    Engine.api.check(operation(), call(&result))
+    return result!
+  }
+}
+
+extension ct_engine {
+  /// Stops the process, in libtorch's words, where a call failed.
+  func check(_ operation: @autoclosure () -> String, _ status: ct_status) {
+    guard status == CT_OK else { fatalError("\(operation()): \(Engine.failure)") }
+  }
+}
+
+extension Tensor {
+  /// The tensor a call of the engine yields; a failure stops the process.
+  static func yielding(
+    _ operation: @autoclosure () -> String, _ call: (UnsafeMutablePointer<ct_tensor?>) -> ct_status
+  ) -> Tensor {
+    var result: ct_tensor?
+    Engine.api.check(operation(), call(&result))
+    return Tensor(owning: result!)
+  }
+
+  /// The tensor as an operator's argument.
+  package var argument: Argument { .tensor(self) }
+}
