@@ -18,7 +18,8 @@ public struct Bytes: @unchecked Sendable {
   }
 
   /// New memory of the given size, filled by the closure, 64-byte aligned.
-  public init<E: Error>(count: Int, initializingWith body: (UnsafeMutableRawBufferPointer) throws(E) -> Void) throws(E) {
+  public init<E: Error>(count: Int, initializingWith body: (UnsafeMutableRawBufferPointer) throws(E) -> Void) throws(E)
+  {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
     do { try body(memory) } catch {
       memory.deallocate()

@@ -46,3 +46,18 @@ public enum ElementType: String, Sendable, CaseIterable {
     }
   }
 }
+
+extension ElementType {
+  /// The size of an array of this shape in bits, or `nil` where no memory could hold it.
+  ///
+  /// Axes of length zero do not excuse the others: strides are products of them too.
+  func bitCount(ofShape shape: [Int]) -> Int? {
+    var bits = bitWidth
+    for length in shape {
+      let (product, overflows) = bits.multipliedReportingOverflow(by: max(length, 1))
+      if overflows { return nil }
+      bits = product
+    }
+    return shape.contains(0) ? 0 : bits
+  }
+}

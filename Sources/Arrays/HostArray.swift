@@ -5,12 +5,13 @@
 public struct HostArray: Sendable {
   public let elementType: ElementType
   public let shape: [Int]
-  private let storage: Bytes
+  /// The elements, one after another.
+  public let bytes: Bytes
 
   /// The number of elements, the product of the shape.
   public var count: Int { shape.reduce(1, *) }
   /// The size of the elements, in bytes.
-  public var byteCount: Int { storage.count }
+  public var byteCount: Int { bytes.count }
 
   /// An array over bytes that are already in row-major order and native endianness.
   ///
@@ -23,7 +24,7 @@ public struct HostArray: Sendable {
     guard bytes.count == expected else {
       fatalError("HostArray(\(elementType.rawValue), \(shape)): needs \(expected) bytes, got \(bytes.count)")
     }
-    (self.elementType, self.shape, self.storage) = (elementType, shape, bytes)
+    (self.elementType, self.shape, self.bytes) = (elementType, shape, bytes)
   }
 
   /// A `float64` array of the given values in row-major order.
@@ -33,6 +34,6 @@ public struct HostArray: Sendable {
 
   /// Calls the closure with the elements' bytes; the pointer is valid only inside.
   public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
-    try storage.withUnsafeBytes(body)
+    try bytes.withUnsafeBytes(body)
   }
 }

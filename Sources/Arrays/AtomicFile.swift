@@ -1,0 +1,76 @@
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Writing a file whole or not at all.
+public enum AtomicFile {
+  /// Writes the parts, one after another, as one file.
+  ///
+  /// They go to a new file in the same folder, which takes the destination's name once it is safely on the disk. On
+  /// failure nothing new is left behind and a file of that name keeps its contents. A symbolic link is followed.
+  ///
+  /// - Parameters:
+  ///   - parts: What to write; nothing is copied first.
+  ///   - path: The destination, in a folder that exists.
+  /// - Throws: Where it cannot be written.
+  public static func write(_ parts: [Bytes], to path: String) throws(ArrayFileError) {
+    var destination = path
+    var status = stat()
+    let replaces = stat(path, &status) == 0
+    if replaces {
+      // Renaming over a device or a pipe would remove it.
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "not a regular file"
+        throw ArrayFileError(path, .cannotWrite, "is \(kind)", repair: "give the path of a file")
+      }
+      if let resolved = realpath(path, nil) {
+        destination = String(cString: resolved)
+        free(resolved)
+      }
+    }
+
+    let folder = destination.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(destination[...$0]) } ?? ""
+    let temporary = "\(folder).scorefield-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? status.st_mode & 0o777 : 0o666)
+    guard descriptor >= 0 else { throw failure(path) }
+
+    let isWritten = parts.allSatisfy { append($0, to: descriptor) } && fsync(descriptor) == 0
+    let reason = errno
+    let isClosed = close(descriptor) == 0
+    guard isWritten, isClosed, rename(temporary, destination) == 0 else {
+      if !isWritten { errno = reason }
+      let error = failure(path)
+      unlink(temporary)
+      throw error
+    }
+  }
+
+  private static func failure(_ path: String) -> ArrayFileError {
+    switch errno {
+    case ENOENT, ENOTDIR:
+      ArrayFileError(path, .cannotWrite, "its folder does not exist", repair: "make the folder first")
+    case ENOSPC, EDQUOT:
+      ArrayFileError(path, .cannotWrite, "the disk is full", repair: "free some space and write it again")
+    default:
+      ArrayFileError(
+        path, .cannotWrite, "cannot be written (\(systemMessage()))", repair: "check the folder and its permissions")
+    }
+  }
+}
+
+/// Writes all the bytes; on failure `errno` says why.
+private func append(_ part: Bytes, to descriptor: Int32) -> Bool {
+  part.withUnsafeBytes { bytes in
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      // Some systems refuse to write more than 2³¹ − 1 bytes at once.
+      let written = write(descriptor, rest.base.baseAddress! + rest.startIndex, min(rest.count, 1 << 30))
+      if written < 0, errno == EINTR { continue }
+      guard written > 0 else { return false }
+      rest = rest.dropFirst(written)
+    }
+    return true
+  }
+}
