@@ -38,16 +38,21 @@ let package = Package(
 
     room("Arrays", imports: []),
     room("TensorCore", imports: ["CScorefieldEngine", "ScorefieldArrays"]),
+    room("Paths", imports: ["ScorefieldTensorCore", realModule]),
+    room("Fields", imports: ["ScorefieldPaths"]),
+    room("Fisher", imports: ["ScorefieldFields"]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
       name: "Scorefield",
       dependencies: [
-        "ScorefieldArrays", "ScorefieldTensorCore",
+        "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldFields", "ScorefieldFisher",
       ],
       swiftSettings: strict),
     .target(
       name: "ScorefieldTestSupport", dependencies: ["Scorefield"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "TensorCore", imports: ["Scorefield"]),
+    tests(of: "Paths", imports: ["Scorefield"]),
+    tests(of: "Fisher", imports: ["Scorefield"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

@@ -1,2 +1,5 @@
 @_exported import ScorefieldArrays
+@_exported import ScorefieldFields
+@_exported import ScorefieldFisher
+@_exported import ScorefieldPaths
 @_exported import ScorefieldTensorCore

@@ -1,0 +1,25 @@
+import ScorefieldPaths
+import ScorefieldTensorCore
+
+/// An estimate of the posterior mean of the data, `x̂₀(x, t) ≈ E[x₀ | x_t = x]`, at every point and time.
+///
+/// It is the one thing a diffusion model knows. Noise, score and velocity are the same knowledge in other coordinates,
+/// so they are computed here, once, and no model overrides them.
+public protocol Denoiser: Sendable {
+  var schedule: any NoiseSchedule { get }
+  /// `x̂₀(x, t)`; shape `[B, …]` in and out.
+  func denoise(_ x: Tensor, at t: Double) -> Tensor
+}
+
+extension Denoiser {
+  /// The expected noise, `ε̂ = (x − α x̂₀) / σ`.
+  public func noise(_ x: Tensor, at t: Double) -> Tensor {
+    let kernel = schedule.kernel(at: t)
+    return (x - kernel.alpha * denoise(x, at: t)) / kernel.sigma
+  }
+
+  /// The score `∇ log p_t(x) = −ε̂ / σ` (Tweedie's formula).
+  public func score(_ x: Tensor, at t: Double) -> Tensor {
+    -noise(x, at: t) / schedule.kernel(at: t).sigma
+  }
+}

@@ -1,0 +1,242 @@
+import ScorefieldPaths
+import ScorefieldTensorCore
+
+/// The exact field of a finite, optionally weighted, data set.
+///
+///     lᵢ = log πᵢ − |x − α yᵢ|²/(2σ²),   w = softmax(l),   x̂₀ = Σᵢ wᵢ yᵢ
+///
+/// Queries are answered in one stream over the points, tile by tile, with a running log-sum-exp and moments kept about
+/// the running mean; memory does not grow with `B·N`.
+///
+/// - Cost: `O(B·N·d)` for a batch of `B` points and `N` data points of dimension `d`.
+///
+/// Source: Wang et al. 2025, arXiv:2505.23264, propositions 1 and 3.
+public struct EmpiricalDenoiser: Denoiser {
+  public let schedule: any NoiseSchedule
+  /// The shape of one data point.
+  public let pointShape: [Int]
+
+  /// The points without their mean, `[N, d]`, and that mean, `[d]`.
+  private let points, centre: Tensor
+  /// `|y|²` of the centred points, `[N]`; `radius` is the largest `|y|`.
+  private let squaredNorms: Tensor
+  private let radius: Double
+  /// `log πᵢ`, `[N]`; nil where all are equal to `uniformLogWeight`.
+  private let logWeights: Tensor?
+  private let uniformLogWeight: Double
+
+  /// The field of a data set.
+  ///
+  /// - Parameters:
+  ///   - data: The points, shape `[N, …]`, `float32` or `float64`; the element type of every answer.
+  ///   - weights: Their relative weights, shape `[N]`, not negative and not all zero; equal where left out.
+  ///   - schedule: How they become noise.
+  public init(data: Tensor, weights: Tensor? = nil, on schedule: any NoiseSchedule) {
+    guard data.rank >= 1, data.batch > 0 else {
+      fatalError("EmpiricalDenoiser(data: \(data.shape)): needs at least one point")
+    }
+    guard data.elementType == .float64 || data.elementType == .float32 else {
+      fatalError("EmpiricalDenoiser(data: \(data.elementType.rawValue)): needs float32 or float64")
+    }
+    self.schedule = schedule
+    self.pointShape = Array(data.shape.dropFirst())
+
+    var rows = data.flattened
+    if let weights {
+      guard weights.shape == [data.batch], !(weights .< 0).any(), weights.isFinite().all(), (weights .> 0).any() else {
+        fatalError("EmpiricalDenoiser(weights: \(weights.shape)): needs [\(data.batch)], not negative, not all zero")
+      }
+      // A point without weight is no point: its logit would be −∞.
+      let kept = weights .> 0
+      rows = rows[kept]
+      let positive = weights[kept].to(.float64)
+      self.logWeights = (positive / positive.sum()).log().to(data.elementType)
+      self.uniformLogWeight = 0
+    } else {
+      self.logWeights = nil
+      self.uniformLogWeight = -Double.log(Double(data.batch))
+    }
+    // Few digits, so that grey levels less the centre are exact.
+    self.centre = rows.mean(0).to(.float32).to(data.elementType)
+    self.points = rows - centre
+    self.squaredNorms = points.norm(-1).squared()
+    self.radius = squaredNorms.max().item.squareRoot()
+  }
+
+  public func denoise(_ x: Tensor, at t: Double) -> Tensor {
+    Tensor.concatenated(streams(x, at: t, along: nil, second: false).map(\.mean)).reshaped(x.shape)
+  }
+
+  /// The posterior's moments at a batch of points.
+  ///
+  /// - Parameters:
+  ///   - x: The points, shape `[B, …]`.
+  ///   - t: The time.
+  ///   - direction: `v` for the product `C v`, shape `[B, …]`; no product where left out.
+  /// - Returns: Density, mean, score and the covariance's trace and product.
+  public func posterior(_ x: Tensor, at t: Double, along direction: Tensor? = nil) -> PosteriorMoments {
+    let streams = streams(x, at: t, along: direction, second: true)
+    func joined(_ part: (Stream) -> Tensor) -> Tensor { Tensor.concatenated(streams.map(part)) }
+    return PosteriorMoments(
+      kernel: schedule.kernel(at: t), logDensity: joined(\.logDensity), mean: joined(\.mean).reshaped(x.shape),
+      score: joined(\.score).reshaped(x.shape), covarianceTrace: joined { $0.spread! },
+      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(x.shape) })
+  }
+
+  // MARK: One stream over the points
+
+  /// How the distances between queries and points are formed.
+  private enum Form {
+    /// `|x|² − 2 α x·y + α²|y|²`, by matrix products about the data's centre: fast, and exact while logits are moderate.
+    case products
+    /// `|x/α − y|²`, by explicit differences: what is left where products cancel.
+    case differences
+
+    /// Queries per stream; blocks of differences are to stay in cache.
+    func queryLimit(dimension: Int) -> Int {
+      switch self {
+      case .products: EmpiricalDenoiser.queryLimit
+      case .differences: Swift.max(1, Swift.min(EmpiricalDenoiser.queryLimit, (1 << 14) / Swift.max(dimension, 1)))
+      }
+    }
+  }
+
+  private static let queryLimit = 256
+  /// Elements of a tile of logits, and of a block of differences.
+  private static let tileSize = 1 << 19
+  private static let blockSize = 1 << 18
+
+  /// Products lose `ε` times the size of their terms of every logit; they serve while that is harmless.
+  private func form(for queries: Tensor, _ kernel: PerturbationKernel) -> Form {
+    guard queries.batch > 0 else { return .products }
+    let reach = (queries - kernel.alpha * centre).norm(-1).max().item / kernel.sigma
+    let span = kernel.alpha * radius / kernel.sigma
+    return span * Swift.max(span, reach) <= (points.elementType == .float64 ? 16384 : 256) ? .products : .differences
+  }
+
+  /// What one stream over the points knows of a few queries.
+  private struct Stream {
+    let logDensity, mean, score: Tensor
+    let spread, product: Tensor?
+  }
+
+  private func streams(_ x: Tensor, at t: Double, along direction: Tensor?, second: Bool) -> [Stream] {
+    guard Array(x.shape.dropFirst()) == pointShape, x.elementType == points.elementType,
+      direction == nil || direction!.shape == x.shape && direction!.elementType == x.elementType
+    else {
+      fatalError(
+        "posterior(\(x.shape) \(x.elementType.rawValue), along: \(direction.map { "\($0.shape)" } ?? "nothing")): "
+          + "the data are [N] + \(pointShape) \(points.elementType.rawValue)")
+    }
+    let kernel = schedule.kernel(at: t)
+    let (queries, directions) = (x.flattened, direction?.flattened)
+
+    var answers: [Stream] = []
+    var start = 0
+    // At least once: an empty batch has an empty answer.
+    repeat {
+      let ahead = queries[start..<(start + Self.queryLimit)]
+      let form = form(for: ahead, kernel)
+      let count = Swift.min(ahead.batch, form.queryLimit(dimension: centre.count))
+      answers.append(stream(ahead[..<count], directions?[start..<(start + count)], kernel, form, second: second))
+      start += count
+    } while start < queries.batch
+    return answers
+  }
+
+  private func stream(
+    _ queries: Tensor, _ directions: Tensor?, _ kernel: PerturbationKernel, _ form: Form, second: Bool
+  ) -> Stream {
+    let (alpha, precision) = (kernel.alpha, 1 / (kernel.sigma * kernel.sigma))
+    // The query without the centre, in the scale of x_t and in that of the data.
+    let residual = queries - alpha * centre
+    let origin = residual / alpha
+
+    var sums = StreamedMoments(for: queries, along: directions, second: second)
+    let step = Swift.max(64, Self.tileSize / Swift.max(queries.batch, 1))
+    for first in stride(from: 0, to: points.batch, by: step) {
+      let range = first..<Swift.min(first + step, points.batch)
+      let tile = points[range]
+      switch form {
+      case .products:
+        var bias = (-0.5 * alpha * alpha * precision) * squaredNorms[range]
+        if let logWeights { bias += logWeights[range] }
+        let weights = sums.admit(residual.matmul(tile.transposed) * (alpha * precision) + bias)
+        sums.merge(moments(of: tile, squaredNorms[range], weights, directions, second: second))
+      case .differences:
+        var logits = origin.distances(to: tile).squared() * (-0.5 * alpha * alpha * precision)
+        if let logWeights { logits += logWeights[range] }
+        let weights = sums.admit(logits)
+        forEachBlock(of: tile, weights) { block, weights in
+          sums.merge(moments(of: block.expanded(at: 0) - origin.expanded(at: 1), weights, directions, second: second))
+        }
+      }
+    }
+
+    // Sums of products are moments of `y − c` about zero; sums of differences are of `y − x/α`.
+    let logNormalizer = uniformLogWeight - 0.5 * Double(centre.count) * .log(2 * .pi / precision)
+    switch form {
+    case .products:
+      return Stream(
+        logDensity: sums.logSum - (0.5 * precision) * residual.squared().sum(-1) + logNormalizer,
+        mean: centre + sums.mean, score: (alpha * sums.mean - residual) * precision, spread: sums.spread,
+        product: sums.product)
+    case .differences:
+      return Stream(
+        logDensity: sums.logSum + logNormalizer, mean: queries / alpha + sums.mean,
+        score: sums.mean * (alpha * precision), spread: sums.spread, product: sums.product)
+    }
+  }
+
+  /// A tile's moments about the data's centre, by matrix products.
+  ///
+  /// - Parameters:
+  ///   - tile: Centred points, `[n, d]`.
+  ///   - squaredNorms: Their `|y|²`, `[n]`.
+  ///   - weights: `[B, n]`.
+  ///   - directions: `[B, d]`, or nothing.
+  ///   - second: Whether second moments are wanted.
+  /// - Returns: The moments.
+  private func moments(
+    of tile: Tensor, _ squaredNorms: Tensor, _ weights: Tensor, _ directions: Tensor?, second: Bool
+  ) -> StreamedMoments.Part {
+    let mass = weights.sum(-1, keeping: true)
+    let mean = weights.matmul(tile) / mass.clamped(.leastNormalMagnitude)
+    guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
+    return .init(
+      mass: mass, mean: mean,
+      spread: weights.matmul(squaredNorms.expanded(at: 1)) - mass * mean.squared().sum(-1, keeping: true),
+      product: directions.map {
+        (weights * $0.matmul(tile.transposed)).matmul(tile) - mass * mean * (mean * $0).sum(-1, keeping: true)
+      })
+  }
+
+  /// A block's moments about each query, from differences `[B, n, d]`.
+  private func moments(
+    of differences: Tensor, _ weights: Tensor, _ directions: Tensor?, second: Bool
+  ) -> StreamedMoments.Part {
+    let mass = weights.sum(-1, keeping: true)
+    let row = weights.expanded(at: 1)
+    let mean = row.matmul(differences).squeezed(1) / mass.clamped(.leastNormalMagnitude)
+    guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
+    let centred = differences - mean.expanded(at: 1)
+    return .init(
+      mass: mass, mean: mean, spread: (weights * centred.norm(-1).squared()).sum(-1, keeping: true),
+      product: directions.map {
+        let projections = centred.matmul($0.expanded(at: 2)).squeezed(2)
+        return (weights * projections).expanded(at: 1).matmul(centred).squeezed(1)
+      })
+  }
+
+  /// Calls the body with the points of a tile that have weight for some query, a cache's worth at a time.
+  private func forEachBlock(of tile: Tensor, _ weights: Tensor, _ body: (Tensor, Tensor) -> Void) {
+    // Most weights are exactly zero where differences are needed: e^{−745} underflows.
+    let kept = weights.max(0) .> 0
+    let (tile, weights) = (tile[kept], weights[Axis.all, kept])
+    let step = Swift.max(1, Self.blockSize / Swift.max(weights.batch * centre.count, 1))
+    for first in stride(from: 0, to: tile.batch, by: step) {
+      let range = first..<(first + step)
+      body(tile[range], weights[Axis.all, range])
+    }
+  }
+}

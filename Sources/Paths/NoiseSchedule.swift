@@ -1,0 +1,44 @@
+import RealModule
+
+/// How data become noise: `x_t = α(t) x₀ + σ(t) ε`, with time running from the data to the noise.
+///
+/// A conformer writes α and σ once, over ``Elementary``; their rates, and everything that follows from them, are
+/// computed. `log(α/σ)` must fall strictly over the range.
+public protocol NoiseSchedule: Sendable {
+  /// The times the schedule is used at; σ > 0 and α > 0 in all of it.
+  var timeRange: ClosedRange<Double> { get }
+  func alpha<S: Elementary>(_ t: S) -> S
+  func sigma<S: Elementary>(_ t: S) -> S
+  /// The time at which `log(α/σ)` has the given value, which must be one of the range.
+  func time(atHalfLogSNR halfLogSNR: Double) -> Double
+}
+
+extension NoiseSchedule {
+  /// The perturbation kernel at a time, with its rates of change.
+  public func kernel(at t: Double) -> PerturbationKernel {
+    guard timeRange.contains(t) else { fatalError("kernel(at: \(t)): outside \(Self.self)'s range \(timeRange)") }
+    let now = Dual(t, derivative: 1)
+    let (a, s) = (alpha(now), sigma(now))
+    return PerturbationKernel(
+      time: t, alpha: a.value, sigma: s.value, alphaRate: a.derivative, sigmaRate: s.derivative)
+  }
+
+  /// By bisection, to the last bit of the time.
+  public func time(atHalfLogSNR halfLogSNR: Double) -> Double {
+    func excess(_ t: Double) -> Double { .log(alpha(t) / sigma(t)) - halfLogSNR }
+    var (low, high) = (timeRange.lowerBound, timeRange.upperBound)
+    // The ends themselves may miss by a rounding.
+    guard excess(low) >= -1e-9, excess(high) <= 1e-9 else {
+      fatalError("time(atHalfLogSNR: \(halfLogSNR)): outside what \(Self.self) reaches on \(timeRange)")
+    }
+    while true {
+      // The geometric middle: ranges span many powers of ten near the data.
+      let middle = low > 0 && high / low > 2 ? (low * high).squareRoot() : low + (high - low) / 2
+      guard low < middle, middle < high else { return excess(low) <= -excess(high) ? low : high }
+      if excess(middle) > 0 { low = middle } else { high = middle }
+    }
+  }
+
+  /// The time at which `σ/α` has the given value.
+  public func time(atNoiseToSignal ratio: Double) -> Double { time(atHalfLogSNR: -.log(ratio)) }
+}

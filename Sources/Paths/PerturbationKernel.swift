@@ -1,0 +1,17 @@
+import RealModule
+
+/// `p(x_t | x₀) = N(α x₀, σ² I)` at one time, and the coefficients of its forward SDE `dx = f x dt + g dW`.
+public struct PerturbationKernel: Sendable, Equatable {
+  public let time, alpha, sigma: Double
+  /// `dα/dt` and `dσ/dt`.
+  public let alphaRate, sigmaRate: Double
+
+  /// `λ = log(α/σ)`, half the logarithm of the signal-to-noise ratio.
+  public var halfLogSNR: Double { .log(alpha / sigma) }
+  /// `σ/α`, the noise of `x/α`.
+  public var noiseToSignal: Double { sigma / alpha }
+  /// `f = d log α / dt`.
+  public var drift: Double { alphaRate / alpha }
+  /// `g² = dσ²/dt − 2 f σ²`.
+  public var diffusionSquared: Double { 2 * sigma * (sigmaRate - drift * sigma) }
+}
