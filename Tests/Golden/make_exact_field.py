@@ -194,7 +194,7 @@ def main():
             stack = lambda rows: {name: np.stack([row[name] for row in rows]) for name in rows[0]}
             truth, double = stack(truths), stack(doubles)
             for name in truth:
-                assert np.isfinite(truth[name]).all(), (case, name)
+                assert np.isfinite(truth[name]).all() and np.isfinite(double[name]).all(), (case, name)
                 error = float(abs(double[name] - truth[name]).max() / abs(truth[name]).max())
                 worst[name] = max(worst.get(name, (0,)), (error, f"{group} {schedule} k {k:g} t {t:.6g}"))
             if d <= 3:

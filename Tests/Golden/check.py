@@ -1,0 +1,391 @@
+"""Checks the committed golden files by routes that share nothing with the scripts that made them.
+
+    exact_field   mpmath at 60 digits, by the uncentred formulas, with the generator in Python's own integers;
+                  PyTorch's derivatives of log q in float64 where that would take too long
+    engine        numpy forward passes, differentiated by complex steps and, for second derivatives, central differences of them
+    tensor        every case again from its metadata alone, in numpy and scipy
+"""
+
+import golden  # first: it sets the threads
+
+import json
+import os
+
+import mpmath
+import numpy as np
+import scipy.linalg
+import scipy.special
+import torch
+from safetensors import safe_open
+
+mpmath.mp.dps = 60
+beside = os.path.dirname(os.path.abspath(__file__))
+
+
+def load(name):
+    with safe_open(os.path.join(beside, f"{name}.safetensors"), "np") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+
+
+def distance(found, truth):
+    """max|err| / max|true|, with infinities that must be equal."""
+    found, truth = np.asarray(found), np.asarray(truth)
+    assert found.shape == truth.shape, (found.shape, truth.shape)
+    if truth.dtype.kind in "bi":
+        return float((found != truth).any())
+    finite = np.isfinite(truth)
+    assert (found[~finite] == truth[~finite]).all()
+    if not finite.any():
+        return 0.0
+    error = float(abs(found[finite] - truth[finite]).max() / (abs(truth[finite]).max() or 1.0))
+    assert np.isfinite(error)  # max() would overlook a NaN
+    return error
+
+
+# exact_field
+
+
+def stream(seed, shape):
+    """symmetric(seed, shape) by Python's integers."""
+    mask, out = 2**64 - 1, []
+    for i in range(int(np.prod(shape))):
+        z = (seed + (i + 1) * 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
+        out.append(2 * (((z ^ z >> 31) >> 11) * 2.0**-53) - 1)
+    return np.array(out).reshape(shape)
+
+
+def xor(values):
+    word = 0
+    for value in np.asarray(values, "<f8").ravel().view("<u8").tolist():
+        word ^= value
+    return f"{word:016x}"
+
+
+def signal_and_noise(schedule, t):
+    t = mpmath.mpf(t)
+    total = mpmath.mpf(0.1) * t + (20 - mpmath.mpf(0.1)) * t**2 / 2
+    if schedule in ("vp", "subvp"):
+        tail = 1 - mpmath.exp(-total)
+        return mpmath.exp(-total / 2), (mpmath.sqrt(tail) if schedule == "vp" else tail)
+    return {"ve": (mpmath.mpf(1), mpmath.sqrt(t)), "edm": (mpmath.mpf(1), t), "flow": (1 - t, t)}[schedule]
+
+
+def exact_by_mpmath(x, v, points, weights, alpha, sigma):
+    """F1 as the specification prints it: squares first, subtracted afterwards, 60 digits to lose."""
+    exact = lambda array: np.vectorize(mpmath.mpf, otypes=[object])(array)
+    x, v, y, weights = exact(x), exact(v), exact(points), exact(weights)
+    d, pi = len(x), weights / weights.sum()
+    kept = [i for i in range(len(y)) if pi[i] > 0]
+    l = [mpmath.log(pi[i]) - ((x - alpha * y[i]) ** 2).sum() / (2 * sigma**2) for i in kept]
+    top = max(l)
+    terms = [mpmath.exp(value - top) for value in l]
+    total = mpmath.fsum(terms)
+    w, y = np.array(terms, object) / total, y[kept]
+    mean = w @ y
+    trace = d / sigma**2 - alpha**2 / sigma**4 * (w @ (y * y).sum(axis=1) - mean @ mean)
+    product = v / sigma**2 - alpha**2 / sigma**4 * ((w * (y @ v)) @ y - mean * (mean @ v))
+    log_density = top + mpmath.log(total) - mpmath.mpf(d) / 2 * mpmath.log(2 * mpmath.pi * sigma**2)
+    found = {
+        "log_density": log_density, "score": (alpha * mean - x) / sigma**2, "posterior_mean": mean, "trace": trace, "matvec": product}
+    return {name: np.array(value, dtype=np.float64) for name, value in found.items()}
+
+
+def exact_by_autograd(x, v, points, weights, alpha, sigma):
+    """Derivatives of log q, which is written once, in float64."""
+    x, v, y = (torch.tensor(value, dtype=torch.float64) for value in (x, v, points))
+    log_pi = torch.log(torch.tensor(weights) / weights.sum())
+    alpha, sigma = float(alpha), float(sigma)
+
+    def log_density(x):
+        l = log_pi - (y - x / alpha).square().sum(dim=1) * (alpha / sigma) ** 2 / 2
+        return torch.logsumexp(l, dim=0) - len(x) / 2 * np.log(2 * np.pi * sigma**2)
+
+    score, product = torch.func.jvp(torch.func.grad(log_density), (x,), (v,))
+    out = {"log_density": log_density(x), "score": score, "posterior_mean": (sigma**2 * score + x) / alpha, "matvec": -product}
+    if len(x) <= 64:
+        out["trace"] = -torch.trace(torch.func.hessian(log_density)(x))
+    return {name: value.numpy() for name, value in out.items()}
+
+
+def check_exact_field():
+    tensors, metadata = load("exact_field")
+    groups = {group["name"]: group for group in json.loads(metadata["groups"])}
+    worst, counts = {}, {}
+    points = {name: stream(g["seed_points"], [g["points"], g["dimension"]]) for name, g in groups.items()}
+    for name, group in groups.items():
+        assert xor(points[name]) == group["points_xor"]
+    for case in json.loads(metadata["cases"]):
+        name, index = case["group"], case["index"]
+        N, d, B = (groups[name][key] for key in ("points", "dimension", "queries"))
+        alpha, sigma = signal_and_noise(case["schedule"], case["t"])
+        assert (float(alpha), float(sigma)) == (case["alpha"], case["sigma"])
+        y = points[name]
+        noise = np.sqrt(3.0) * stream(case["seed_eps"], [B, d])
+        x = np.stack([float(alpha) * y[7919 * b % N] + float(sigma) * noise[b] for b in range(B)])
+        if case["far"]:
+            x[-1] = float(alpha) * (3 * stream(case["seed_eps"] + 1, [d]))
+        assert xor(x) == case["x_xor"]
+        if d <= 64:
+            assert (x == tensors[f"{name}.x"][index]).all()
+        v = stream(case["seed_v"], [B, d])
+        weights = (stream(case["seed_weights"], [N]) + 1) / 2 + 0.1
+        if case["weighting"] == "none":
+            weights = np.ones(N)
+        if case["weighting"] == "zeros":
+            weights[[i for i in range(N) if i % 3 == 2]] = 0
+        # Sixty-digit arithmetic costs microseconds an operation: everything small, and a sample of the rest.
+        small = N * d <= 600 or (N * d <= 20000 and index % 9 == 4)
+        method = exact_by_mpmath if small else exact_by_autograd
+        counts[method.__name__] = counts.get(method.__name__, 0) + 1
+        for b in range(B if N * d <= 600 else 1):
+            found = method(x[b], v[b], y, weights, alpha, sigma)
+            for key, value in found.items():
+                error = distance(value, tensors[f"{name}.{key}"][index][b])
+                at = f"{key}, {name} {case['schedule']} k {case['k']:g} query {b}"
+                worst[method.__name__] = max(worst.get(method.__name__, (0,)), (error, at))
+    for method, (error, at) in worst.items():
+        print(f"exact_field, {counts[method]} cases {method}: worst max|err|/max|true| {error:.1e} ({at})", flush=True)
+    assert worst["exact_by_mpmath"][0] < 1e-15 and worst["exact_by_autograd"][0] < 1e-6
+
+
+# engine
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    (B, C, H, W), (O, I, R, S) = x.shape, w.shape
+    h, l = (H - dilation * (R - 1) - 1) // stride + 1, (W - dilation * (S - 1) - 1) // stride + 1
+    out = np.zeros((B, O, h, l), np.result_type(x, w))
+    for o in range(O):
+        first = o // (O // groups) * I
+        for r in range(R):
+            for s in range(S):
+                patch = x[:, first : first + I, r * dilation :, s * dilation :][:, :, : stride * h : stride, : stride * l : stride]
+                out[:, o] += np.einsum("bchw,c->bhw", patch, w[o, :, r, s])
+    return out if b is None else out + b[:, None, None]
+
+
+def group_norm(x, w=None, b=None, num_groups=1, eps=1e-5):
+    g = x.reshape(x.shape[0], num_groups, -1)
+    g = g - g.mean(axis=2, keepdims=True)
+    out = (g / np.sqrt((g * g).mean(axis=2, keepdims=True) + eps)).reshape(x.shape)
+    return out if w is None else out * w[:, None, None] + b[:, None, None]
+
+
+def numpy_mlp(x, w0, b0, w1, b1, w2, b2):
+    return silu(silu(x @ w0.T + b0) @ w1.T + b1) @ w2.T + b2
+
+
+def numpy_conv(x, w0, b0, scale, shift, w1, b1):
+    return conv2d(silu(group_norm(conv2d(x, w0, b0, padding=1), scale, shift, 4)), w1, b1, padding=1)
+
+
+def check_engine():
+    tensors, _ = load("engine")
+    worst = (0.0, "")
+    for network, f, weights in (("mlp", numpy_mlp, 6), ("conv", numpy_conv, 6)):
+        get = lambda name: tensors[f"{network}.float64.{name}"]
+        for name in ["input", "cotangent", "direction", "directions"] + [f"weight{i}" for i in range(weights)]:
+            assert (get(name) == tensors[f"{network}.float32.{name}"]).all()
+        names = ["input"] + [f"weight{i}" for i in range(weights)]
+        arguments = [get(name) for name in names]
+        u, v, i_h = get("cotangent"), get("direction"), 1e-30j
+        along = lambda arguments, v: f(arguments[0] + i_h * v, *arguments[1:]).imag / 1e-30
+
+        def partials(scalar, position, step):
+            """The derivative of scalar(arguments) by every element of one argument."""
+            out = np.empty_like(arguments[position])
+            for index in np.ndindex(out.shape):
+                out[index] = scalar(position, index, step)
+            return out
+
+        def moved(position, index, amount):
+            changed = [a.astype(np.result_type(a, amount)) for a in arguments]
+            changed[position][index] += amount
+            return changed
+
+        found = {"forward": f(*arguments), "jvp": along(arguments, v)}
+        found["vmap_jvp"] = np.stack([along(arguments, w) for w in get("directions")])
+        h = 1e-3
+        central = lambda g: (8 * (g(h) - g(-h)) - (g(2 * h) - g(-2 * h))) / (12 * h)
+        for position, name in enumerate(names):
+            found[f"vjp.{name}"] = partials(lambda p, i, _: (u * f(*moved(p, i, i_h))).sum().imag / 1e-30, position, 0)
+            found[f"reverse_jvp.{name}"] = partials(
+                lambda p, i, _: central(lambda s: (u * along(moved(p, i, s), v)).sum()), position, 0)
+        energy = lambda p, i, s: (f(arguments[0] + s * v + i_h * one(i), *arguments[1:]) ** 2).sum().imag / 1e-30
+        one = lambda i: np.where(np.arange(v.size).reshape(v.shape) == np.ravel_multi_index(i, v.shape), 1.0, 0.0)
+        found["hvp"] = partials(lambda p, i, _: central(lambda s: energy(p, i, s)), 0, 0)
+        if network == "mlp":
+            rows = [along(arguments, np.eye(5)[j] * np.ones((4, 1))) for j in range(5)]
+            found["jacobian"] = np.stack(rows, axis=2)
+        stored = {key.split(".", 2)[2] for key in tensors if key.startswith(f"{network}.float64.")}
+        assert stored == set(found) | set(names) | {"cotangent", "direction", "directions"}
+        for name, value in found.items():
+            error = distance(value, get(name))
+            worst = max(worst, (error, f"{network}.{name}"))
+    print(f"engine, {len(tensors)} tensors: worst max|err|/max|true| {worst[0]:.1e} ({worst[1]})", flush=True)
+    assert worst[0] < 1e-9
+
+
+# tensor
+
+
+def tuple_of(dim):
+    return None if dim is None else tuple(dim) if isinstance(dim, list) else dim
+
+
+def unfold(x, kernel_size, stride, padding):
+    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    B, C, H, W = x.shape
+    rows, columns = (range(0, n - k + 1, stride) for n, k in zip((H, W), kernel_size))
+    patches = [x[:, :, r : r + kernel_size[0], c : c + kernel_size[1]].reshape(B, -1) for r in rows for c in columns]
+    return np.stack(patches, axis=2)
+
+
+def pool(x, kernel_size, stride, f):
+    h, l = ((n - kernel_size) // stride + 1 for n in x.shape[2:])
+    window = lambda r, c: x[:, :, r * stride : r * stride + kernel_size, c * stride : c * stride + kernel_size]
+    return np.stack([np.stack([f(window(r, c), axis=(2, 3)) for c in range(l)], axis=-1) for r in range(h)], axis=-2)
+
+
+def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0):
+    (B, C, H, W), (_, O, R, S) = x.shape, w.shape
+    out = np.zeros((B, O, (H - 1) * stride + R + output_padding, (W - 1) * stride + S + output_padding))
+    for r in range(H):
+        for c in range(W):
+            out[:, :, r * stride : r * stride + R, c * stride : c * stride + S] += np.einsum("bc,cors->bors", x[:, :, r, c], w)
+    h, l = (n - 2 * padding for n in out.shape[2:])
+    out = out[:, :, padding : padding + h, padding : padding + l]
+    return out if b is None else out + b[:, None, None]
+
+
+def layer_norm(x, w=None, b=None, normalized_shape=(), eps=1e-5):
+    axes = tuple(range(-len(normalized_shape), 0))
+    c = x - x.mean(axis=axes, keepdims=True)
+    out = c / np.sqrt((c * c).mean(axis=axes, keepdims=True) + eps)
+    return out if w is None else out * w + b
+
+
+def attention(q, k, v, mask=None, scale=None, is_causal=False):
+    logits = q @ np.swapaxes(k, -1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        mask = np.tril(np.ones(logits.shape[-2:], bool))
+    if mask is not None:
+        logits = np.where(mask, logits, -np.inf)
+    return scipy.special.softmax(logits, axis=-1) @ v
+
+
+def topk(x, k, dim, largest, part):
+    order = np.argsort(-x if largest else x, axis=dim).take(range(k), axis=dim)
+    return order if part == "indices" else np.take_along_axis(x, order, dim)
+
+
+def ordered(x, dim, descending, part):
+    return topk(x, x.shape[dim], dim, descending, part)
+
+
+def single_or_batch(f):
+    return lambda x: f(x) if x.ndim == 2 else np.stack([f(part) for part in x])
+
+
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def smooth_l1(a, b, beta):
+    e = abs(a - b)
+    return np.where(e < beta, e * e / (2 * beta), e - beta / 2).mean()
+
+
+same = lambda x: x
+normal = lambda x: scipy.special.ndtr(x)
+reduce = lambda f: lambda x, dim=None, keepdim=False, **k: f(x, axis=tuple_of(dim), keepdims=keepdim, **k)
+spread = lambda f: lambda x, dim=None, keepdim=False, correction=1: f(x, axis=tuple_of(dim), keepdims=keepdim, ddof=correction)
+along = lambda f: lambda x, dim=None: f(x, axis=dim)
+reference = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "maximum": np.maximum, "minimum": np.minimum,
+    "atan2": np.arctan2, "pow": lambda x, y=None, exponent=None: x ** (y if exponent is None else exponent),
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "exp": np.exp, "tanh": np.tanh, "sigmoid": scipy.special.expit, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
+    "sin": np.sin, "cos": np.cos, "abs": np.abs, "neg": np.negative, "square": np.square, "sign": np.sign, "floor": np.floor,
+    "ceil": np.ceil, "round": np.round, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x), "log": np.log,
+    "reciprocal": lambda x: 1 / x, "log1p": np.log1p, "expm1": np.expm1, "softplus": softplus,
+    "silu": lambda x: x * scipy.special.expit(x), "relu": lambda x: np.maximum(x, 0), "gelu": lambda x: x * normal(x),
+    "gelu.tanh": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "logsigmoid": lambda x: -softplus(-x), "leaky_relu": lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)), "clamp": lambda x, min=None, max=None: np.clip(x, min, max),
+    "sum": reduce(np.sum), "mean": reduce(np.mean), "prod": reduce(np.prod), "var": spread(np.var), "std": spread(np.std),
+    "amax": reduce(np.max), "amin": reduce(np.min), "max.values": along(np.max), "max.indices": along(np.argmax),
+    "min.values": along(np.min), "min.indices": along(np.argmin), "argmax": reduce(np.argmax), "argmin": reduce(np.argmin),
+    "any": along(np.any), "all": along(np.all), "logsumexp": reduce(scipy.special.logsumexp),
+    "softmax": along(scipy.special.softmax), "log_softmax": along(scipy.special.log_softmax), "cumsum": along(np.cumsum),
+    "cumprod": along(np.cumprod), "diff": along(np.diff),
+    "norm": lambda x, ord, **k: reduce(np.sum)(abs(x) ** ord, **k) ** (1 / ord),
+    "matmul": np.matmul, "einsum": lambda *xs, equation: np.einsum(equation.replace(" ", ""), *xs),
+    "transpose": lambda x, dim0, dim1: np.swapaxes(x, dim0, dim1), "permute": lambda x, dims: np.transpose(x, dims),
+    "reshape": lambda x, shape: x.reshape(shape),
+    "reshape.transposed": lambda x, dim0, dim1, shape: np.swapaxes(x, dim0, dim1).reshape(shape),
+    "expand": lambda x, size: np.broadcast_to(x, size), "squeeze": along(np.squeeze), "unsqueeze": lambda x, dim: np.expand_dims(x, dim),
+    "flatten": lambda x, start_dim, end_dim: x.reshape(x.shape[:start_dim] + (-1,) + x.shape[end_dim + 1 :]),
+    "cat": lambda *xs, dim: np.concatenate(xs, dim), "stack": lambda *xs, dim: np.stack(xs, dim),
+    "narrow": lambda x, dim, start, length: x.take(range(start, start + length), dim), "select": lambda x, dim, index: x.take(index, dim),
+    "slice": lambda x, dim, start, end, step: x.take(range(start, end, step), dim),
+    "chunk": lambda x, chunks, dim, index: x.take(range(index * -(-x.shape[dim] // chunks), x.shape[dim]), dim),
+    "index_select": lambda x, i, dim: x.take(i, dim), "gather": lambda x, i, dim: np.take_along_axis(x, i, dim),
+    "where": np.where, "masked_fill": lambda x, mask, value: np.where(mask, value, x), "flip": lambda x, dims: np.flip(x, dims),
+    "roll": lambda x, shifts, dims: np.roll(x, shifts, dims), "repeat": lambda x, repeats: np.tile(x, repeats),
+    "repeat_interleave": lambda x, repeats, dim: np.repeat(x, repeats, dim), "tril": lambda x, diagonal: np.tril(x, diagonal),
+    "triu": lambda x, diagonal: np.triu(x, diagonal), "diag": np.diag, "diagonal": lambda x, dim1, dim2: np.diagonal(x, 0, dim1, dim2),
+    "one_hot": lambda x, num_classes: np.eye(num_classes, dtype=np.int64)[x],
+    "pad": lambda x, pad, value: np.pad(x, [pad[2:], pad[:2]], constant_values=value), "unfold": unfold,
+    "sort.values": lambda x, **k: ordered(x, part="values", **k), "sort.indices": lambda x, **k: ordered(x, part="indices", **k),
+    "argsort": lambda x, dim, stable: np.argsort(x, dim, stable=stable),
+    "topk.values": lambda x, **k: topk(x, part="values", **k), "topk.indices": lambda x, **k: topk(x, part="indices", **k),
+    "solve": lambda a, b: scipy.linalg.solve(a, b), "eigh.values": np.linalg.eigvalsh, "eigh.reconstruct": same,
+    "cholesky": single_or_batch(lambda x: scipy.linalg.cholesky(x, lower=True)), "inv": np.linalg.inv, "det": np.linalg.det,
+    "slogdet.sign": lambda x: np.sign(np.linalg.det(x)), "slogdet.logabsdet": lambda x: np.log(abs(np.linalg.det(x))),
+    "qr.r": lambda x: scipy.linalg.qr(x, mode="r")[0][: x.shape[1]], "qr.reconstruct": same, "svd.reconstruct": same,
+    "svd.values": lambda x: np.sqrt(np.linalg.eigvalsh(x.T @ x))[::-1], "lstsq": lambda a, b: np.linalg.solve(a.T @ a, a.T @ b),
+    "trace": np.trace, "matrix_exp": scipy.linalg.expm,
+    "triangular_solve": lambda a, b, upper: np.linalg.solve(np.triu(a) if upper else np.tril(a), b),
+    "linear": lambda x, w, b: x @ w.T + b, "conv2d": conv2d, "conv_transpose2d": conv_transpose2d,
+    "avg_pool2d": lambda x, **k: pool(x, f=np.mean, **k), "max_pool2d": lambda x, **k: pool(x, f=np.max, **k),
+    "upsample_nearest": lambda x, scale_factor: x.repeat(scale_factor, 2).repeat(scale_factor, 3), "group_norm": group_norm,
+    "layer_norm": layer_norm, "rms_norm": lambda x, w, normalized_shape, eps: x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps) * w,
+    "scaled_dot_product_attention": attention, "embedding": lambda i, table: table[i], "mse_loss": lambda a, b: ((a - b) ** 2).mean(),
+    "smooth_l1_loss": smooth_l1,
+    "cross_entropy": lambda x, i: -np.take_along_axis(scipy.special.log_softmax(x, axis=1), i[:, None], 1).mean(),
+    "cdist": lambda a, b: np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2)),
+}
+
+
+def check_tensor():
+    tensors, metadata = load("tensor")
+    cases = json.loads(metadata["cases"])
+    worst = {"float64": (0.0, ""), "float32": (0.0, "")}
+    for case in cases:
+        precision = "float32" if case["name"].endswith(".float32") else "float64"
+        values = [tensors[name] for name in case["inputs"]]
+        values = [value.astype(np.float64) if value.dtype.kind == "f" else value for value in values]
+        with np.errstate(all="ignore"):
+            found = reference[case["op"]](*values, **case["args"])
+        output = tensors[case["output"]]
+        assert output.dtype.kind in "bi" or output.dtype == precision, case
+        worst[precision] = max(worst[precision], (distance(found, output), case["name"]))
+    assert {case["op"] for case in cases} == set(reference)
+    assert {name for case in cases for name in case["inputs"] + [case["output"]]} == set(tensors)
+    for precision, (error, name) in worst.items():
+        print(f"tensor, {precision}: worst max|err|/max|true| {error:.1e} ({name})")
+    assert worst["float64"][0] < 1e-12 and worst["float32"][0] < 1e-5, worst
+
+
+if __name__ == "__main__":
+    check_tensor()
+    check_engine()
+    check_exact_field()
