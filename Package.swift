@@ -24,6 +24,7 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "Scorefield", targets: ["Scorefield"]),
+    .executable(name: "scorefield", targets: ["ScorefieldTool"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -48,6 +49,10 @@ let package = Package(
         "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldFields", "ScorefieldFisher",
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "ScorefieldTool", dependencies: ["Scorefield", "ScorefieldImages", argumentParser],
+      swiftSettings: strict),
+
     .target(
       name: "ScorefieldTestSupport", dependencies: ["Scorefield"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "TensorCore", imports: ["Scorefield"]),

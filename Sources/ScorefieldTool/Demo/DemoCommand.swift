@@ -1,0 +1,4 @@
+import ArgumentParser
+struct DemoCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "demo", abstract: "demo")
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Scorefield
+
+/// How a run ends; the numbers are those of sysexits.
+enum ExitStatus: Int32 {
+  case done = 0
+  case usage = 64
+  case badData = 65
+  case noInput = 66
+  case noEngine = 69
+  case ourBug = 70
+  case cannotWrite = 74
+  case interrupted = 130
+}
+
+/// Why a command cannot go on: what it is about, what is wrong, and what to do.
+struct Failure: Error {
+  let status: ExitStatus
+  let subject: String
+  let problem: String
+  let repair: String
+
+  /// `<file or option>: <what is wrong>; <what to do>`, on one line.
+  var line: String {
+    "\(subject): \(problem); \(repair)".split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
+
+  init(_ status: ExitStatus, _ subject: String, _ problem: String, repair: String) {
+    (self.status, self.subject, self.problem, self.repair) = (status, subject, problem, repair)
+  }
+
+  /// An option with a value it cannot have.
+  static func option(_ name: String, _ problem: String, repair: String) -> Failure {
+    Failure(.usage, name, problem, repair: repair)
+  }
+
+  init(_ error: ArrayFileError) {
+    let status: ExitStatus =
+      switch error.category {
+      case .missing: .noInput
+      case .badData: .badData
+      case .cannotWrite: .cannotWrite
+      }
+    self.init(status, error.path, error.problem, repair: error.repair)
+  }
+
+  init(_ error: EngineError) { self.init(.noEngine, error.path, error.problem, repair: error.repair) }
+
+  /// What the parser of the command line says.
+  init(usage error: any Error) {
+    let words = Root.message(for: error).split(whereSeparator: \.isNewline).first.map(String.init) ?? "is not understood"
+    let subject = words.split(whereSeparator: { " '\"<>,=".contains($0) }).first { $0.hasPrefix("-") }
+    let problem = words.hasSuffix(".") ? String(words.dropLast()) : words
+    self.init(
+      .usage, subject.map(String.init) ?? "command line", problem.prefix(1).lowercased() + problem.dropFirst(),
+      repair: "see 'scorefield --help' or 'scorefield <command> --help'")
+  }
+
+  init(unexpected error: any Error) {
+    self.init(.ourBug, "internal error", "\(error)", repair: "please report it with the command line")
+  }
+}

@@ -1,0 +1,86 @@
+import Scorefield
+import ScorefieldImages
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// An array a command reads: `.npy`, a table as `.csv`, or a folder of PNGs.
+struct ArrayInput {
+  let path: String
+  /// As the file holds it.
+  let array: HostArray
+  /// Whether it holds grey levels, to be scaled to [−1, 1].
+  var isLevels: Bool { array.elementType.isInteger }
+
+  init(_ path: String) throws {
+    self.path = path
+    var status = stat()
+    let isFolder = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    switch isFolder ? "folder" : ArrayOutput.fileExtension(of: path) {
+    case "folder": array = try PNG.readFolder(path)
+    case "csv": array = try CSV.read(path)
+    case "png":
+      let picture = try PNG.read(path)
+      array = picture.withUnsafeBytes {
+        HostArray(picture.elementType, shape: [1] + picture.shape, bytes: Bytes(copying: $0))
+      }
+    case "npy": array = try NPY.read(path)
+    default:
+      // Bytes decide where the name does not.
+      array = try NPY.read(path)
+    }
+    guard !array.shape.isEmpty else {
+      throw Failure(.badData, path, "is a single number", repair: "give an array of shape [B, …]")
+    }
+    guard array.count > 0 else {
+      throw Failure(.badData, path, "is empty (shape \(array.shape))", repair: "give at least one element")
+    }
+    guard array.elementType.isInteger || array.elementType.isFloatingPoint, Tensor.supports(array.elementType) else {
+      throw Failure(
+        .badData, path, "holds \(array.elementType.rawValue) values", repair: "give real numbers or grey levels")
+    }
+  }
+
+  /// The numbers as they are.
+  func values(_ type: ElementType) throws(Failure) -> Tensor { try finite(Tensor(array).to(type)) }
+
+  /// Data: numbers as they are, grey levels `0 … levels − 1` scaled to [−1, 1].
+  func data(_ type: ElementType, levels: Int) throws(Failure) -> Tensor {
+    guard isLevels else { return try values(type) }
+    let grey = Tensor(array).to(.float64)
+    let (lowest, highest) = (grey.min().item, grey.max().item)
+    guard lowest >= 0, highest <= Double(levels - 1) else {
+      let found = "\(Int(lowest < 0 ? lowest : highest))"
+      throw Failure(
+        .badData, path, "holds the grey level \(found), outside 0…\(levels - 1)",
+        repair: "say how many levels there are with --levels, or give floating-point numbers")
+    }
+    return (2 * grey / Double(levels - 1) - 1).to(type)
+  }
+
+  private func finite(_ tensor: Tensor) throws(Failure) -> Tensor {
+    guard tensor.isFinite().all() else {
+      let what = tensor.isNaN().any() ? "NaN" : "infinity"
+      let isOurs = Tensor(array).to(.float64).isFinite().all()
+      throw Failure(
+        .badData, path, isOurs ? "has values too large for \(tensor.elementType.rawValue)" : "contains \(what)",
+        repair: isOurs ? "use --dtype float64" : "remove or replace such values")
+    }
+    return tensor
+  }
+}
+
+extension ArrayInput {
+  /// Expects so many per sample, whatever their shape.
+  func expecting(sample: [Int], of other: String) throws(Failure) -> ArrayInput {
+    let own = Array(array.shape.dropFirst())
+    guard own.reduce(1, *) == sample.reduce(1, *) else {
+      throw Failure(
+        .badData, path, "holds samples of shape \(own), \(other) of shape \(sample)", repair: "give arrays that belong together")
+    }
+    return self
+  }
+}

@@ -1,0 +1,64 @@
+import Scorefield
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Where a command's arrays go: `.safetensors` for many, `.npy` for one.
+struct ArrayOutput {
+  private enum Format { case safetensors, npy }
+
+  private let path: String
+  private let format: Format
+
+  /// Checks the name and the place before anything is computed.
+  ///
+  /// - Parameters:
+  ///   - path: The file to write.
+  ///   - single: The array a `.npy` would hold, for commands that have one main result.
+  init(_ path: String, single: String? = nil) throws(Failure) {
+    self.path = path
+    switch Self.fileExtension(of: path) {
+    case "safetensors": format = .safetensors
+    case "npy" where single != nil: format = .npy
+    case "npy":
+      throw .option("--out", "a .npy file holds one array and there are several", repair: "give a name ending in .safetensors")
+    default:
+      throw .option(
+        "--out", "'\(path)' ends in no format that is known",
+        repair: "give a name ending in .safetensors\(single == nil ? "" : " or .npy")")
+    }
+    try Self.checkWritable(path)
+  }
+
+  func write(_ arrays: [(name: String, tensor: Tensor)], single: String? = nil) throws {
+    switch format {
+    case .safetensors: try SafeTensors.write(arrays.map { ($0.name, $0.tensor.hostArray) }, to: path)
+    case .npy:
+      guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no array '\(single ?? "")'") }
+      try NPY.write(array.tensor.hostArray, to: path)
+    }
+  }
+
+  /// Fails now rather than after an hour: the folder must be there and take files.
+  static func checkWritable(_ path: String) throws(Failure) {
+    let folder = path.lastIndex(of: "/").map { path[..<$0].isEmpty ? "/" : String(path[..<$0]) } ?? "."
+    var status = stat()
+    guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+      throw Failure(.cannotWrite, path, "its folder does not exist", repair: "make the folder first")
+    }
+    guard access(folder, W_OK) == 0 else {
+      throw Failure(.cannotWrite, path, "its folder cannot be written to", repair: "check the folder and its permissions")
+    }
+    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+      throw Failure(.cannotWrite, path, "is not a regular file", repair: "give the path of a file")
+    }
+  }
+
+  static func fileExtension(of path: String) -> String {
+    let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+    return name.contains(".") ? name.split(separator: ".").last.map { $0.lowercased() } ?? "" : ""
+  }
+}

@@ -1,0 +1,50 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// The one JSON object a command prints: its own fields and the figures every command has.
+struct Report<Body: Encodable>: Encodable {
+  let body: Body
+  /// Compute time, without start-up and reading.
+  let seconds: Double
+  let networkEvaluations: Int
+
+  private enum Keys: String, CodingKey { case seconds, networkEvaluations, peakMemoryBytes }
+
+  func encode(to encoder: any Encoder) throws {
+    try body.encode(to: encoder)
+    var figures = encoder.container(keyedBy: Keys.self)
+    try figures.encode(seconds, forKey: .seconds)
+    try figures.encode(networkEvaluations, forKey: .networkEvaluations)
+    try figures.encode(peakMemoryBytes(), forKey: .peakMemoryBytes)
+  }
+
+  /// The object as text, on one line, keys in snake case and alphabetical.
+  func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  }
+}
+
+/// The most memory this process has had.
+func peakMemoryBytes() -> Int {
+  var usage = rusage()
+  #if canImport(Darwin)
+    getrusage(RUSAGE_SELF, &usage)
+    return Int(usage.ru_maxrss)
+  #else
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return Int(usage.ru_maxrss) * 1024
+  #endif
+}
