@@ -72,6 +72,17 @@ import Testing
     #expect(bits(array) == expected.withUnsafeBytes(Array.init))
   }
 
+  @Test("the halves of a complex number are swapped each on its own, and a single number too")
+  func swapped() throws {
+    func read(_ type: String) throws -> [UInt8] {
+      let file = npy("{'descr': '\(type)', 'fortran_order': True, 'shape': ()}", Array(1...8))
+      return try bits(NPY.parse(Bytes(file), name: "x.npy"))
+    }
+    #expect(try read(">c8") == [4, 3, 2, 1, 8, 7, 6, 5])
+    #expect(try read(">i8") == [8, 7, 6, 5, 4, 3, 2, 1])
+    #expect(try read("|i8") == [1, 2, 3, 4, 5, 6, 7, 8])
+  }
+
   @Test("aligned rows are a view of the file, and others a copy")
   func views() throws {
     func isView(padding: Int) throws -> Bool {
