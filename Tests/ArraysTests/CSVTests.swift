@@ -18,17 +18,19 @@ import Testing
     #expect(value.bitPattern == Double(text)?.bitPattern, "\(value)")
   }
 
-  static let numbers = hardNumbers + randomNumbers
+  static let numbers = hardNumbers + randomNumbers + (-30...30).map { "123e\($0)" }
   private static let hardNumbers: [String] = [
     "0", "-0", "+5", "1.", ".5", "-.5e-3", "1e22", "1e23", "123456789012345e22", "1234567890123456e22",
     "9007199254740993", "9007199254740992.5", "8.5e-5", "5e-324", "2.5e-324", "1.7976931348623157e308", "0.1",
-    "0.30000000000000004", "1e-22", "3e-23", "1E+5", "00012", "inf", "-INF", "Infinity", "1e400", "-1e400", "1e-400",
+    "0.30000000000000004", "1e-22", "3e-23", "1E+5", "00012", "inf", "-INF", "-Infinity", "1e400", "-1e400", "1e-400",
     "0e99999999999999999999", "999999999999999", "99999999999999.9", String(repeating: "9", count: 400),
     "0.\(String(repeating: "0", count: 400))1",
   ]
-  private static let randomNumbers: [String] = (0..<200 as Range<UInt64>).map { seed in
+  private static let randomNumbers: [String] = (0..<400 as Range<UInt64>).map { seed in
     var generator = SplitMix64(state: seed)
-    return Double(bitPattern: generator.next() & ~(1 << 62)).description
+    let isSmall = seed % 2 == 0
+    return (isSmall ? Double.random(in: 0..<1, using: &generator) : Double(bitPattern: generator.next() & ~(1 << 62)))
+      .description
   }
 
   @Test("a table is what lies between the separators")

@@ -98,6 +98,20 @@ import Testing
     #expect(error?.description == "unet.safetensors: \(sentence)")
   }
 
+  @Test("a name is near when fewer than half of its characters differ")
+  func near() {
+    #expect(nearestName(to: "abcdefgh", in: ["abc", "abcdeXYZ", "abcXYZVW"]) == "abcdeXYZ")
+    #expect(nearestName(to: "abcdefgh", in: ["abcdXYZV"]) == nil)
+  }
+
+  @Test("the data begin at a multiple of eight bytes, after as few spaces as that takes", arguments: 1...8)
+  func padding(_ length: Int) throws {
+    let name = String(repeating: "a", count: length)
+    let file = try joined(SafeTensors.encode([(name, HostArray([1], shape: [1]))], name: "x"))
+    let spaces = file.dropLast(8).reversed().prefix { $0 == UInt8(ascii: " ") }.count
+    #expect(file.count % 8 == 0 && spaces < 8)
+  }
+
   @Test("a file without tensors says so")
   func none() throws {
     let file = try SafeTensorsFile(golden("none.safetensors"))
