@@ -34,11 +34,13 @@ struct ArrayOutput {
   }
 
   func write(_ arrays: [(name: String, tensor: Tensor)], single: String? = nil) throws {
-    switch format {
-    case .safetensors: try SafeTensors.write(arrays.map { ($0.name, $0.tensor.hostArray) }, to: path)
-    case .npy:
-      guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no array '\(single ?? "")'") }
-      try NPY.write(array.tensor.hostArray, to: path)
+    try Interrupt.waits {
+      switch format {
+      case .safetensors: try SafeTensors.write(arrays.map { ($0.name, $0.tensor.hostArray) }, to: path)
+      case .npy:
+        guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no '\(single ?? "")'") }
+        try NPY.write(array.tensor.hostArray, to: path)
+      }
     }
   }
 
