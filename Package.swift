@@ -58,6 +58,7 @@ let package = Package(
     tests(of: "TensorCore", imports: ["Scorefield"]),
     tests(of: "Paths", imports: ["Scorefield"]),
     tests(of: "Fisher", imports: ["Scorefield"]),
+    tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]
