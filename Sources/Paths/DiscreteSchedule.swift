@@ -6,7 +6,7 @@ import RealModule
 ///
 /// Between steps `log α` is linear in time, so rates are constant there; at a step they are those of what follows.
 ///
-/// Source: Ho, Jain & Abbeel 2020, arXiv:2006.11239, eq. 4; Lu et al. 2022, arXiv:2206.00927, appendix D.4, for the
+/// Source: Ho, Jain & Abbeel 2020, arXiv:2006.11239, eq. 4; Lu et al. 2022, arXiv:2206.00927, appendix D, for the
 /// interpolation.
 public struct DiscreteSchedule: NoiseSchedule {
   /// `log α` after each step.

@@ -4,7 +4,7 @@ import RealModule
 ///
 ///     α(t) = cos(π t/2),   σ(t) = sin(π t/2)
 ///
-/// Source: Albergo & Vanden-Eijnden 2023, arXiv:2209.15571, eq. 5, with time reversed.
+/// Source: Albergo & Vanden-Eijnden 2023, arXiv:2209.15571, section 2, with time reversed.
 public struct TrigonometricSchedule: NoiseSchedule {
   public var timeRange: ClosedRange<Double> { 1e-5...(1 - 1e-5) }
 
