@@ -7,14 +7,11 @@ extension PosteriorMoments {
   ///
   ///     tr F = (d − V)/σ²,   V = (α²/σ²) tr C
   ///
-  /// `V` is the mean squared error of the best guess of the noise, between 0 and about `d`: nothing is amplified.
-  ///
   /// - Returns: Shape `[B]`.
   ///
   /// Source: Wang et al. 2025, arXiv:2505.23264, proposition 5, with the covariance centred.
   public var fisherTrace: Tensor {
-    let dimension = Double(mean.shape.dropFirst().reduce(1, *))
-    return (dimension - kernel.covarianceGain * covarianceTrace) / (kernel.sigma * kernel.sigma)
+    kernel.fisherTrace(residual: kernel.covarianceGain * covarianceTrace, dimension: mean.dimension)
   }
 
   /// The Fisher applied to the direction the moments were taken along.
