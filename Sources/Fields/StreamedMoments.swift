@@ -49,7 +49,8 @@ struct StreamedMoments {
   /// Joins the moments of points that were admitted.
   mutating func merge(_ part: Part) {
     let total = sums.mass + part.mass
-    let fraction = part.mass / total
+    // Neither may have any weight for some query.
+    let fraction = part.mass / total.clamped(.leastNormalMagnitude)
     let shift = part.mean - sums.mean
     let coupling = sums.mass * fraction
     sums.spread = sums.spread.map { $0 + part.spread! + coupling * shift.squared().sum(-1, keeping: true) }
