@@ -11,7 +11,7 @@ import ScorefieldTensorCore
 /// - Cost: `O(B·N·d)` for a batch of `B` points and `N` data points of dimension `d`.
 ///
 /// Source: Wang et al. 2025, arXiv:2505.23264, propositions 1 and 3.
-public struct EmpiricalDenoiser: Denoiser {
+public struct EmpiricalDenoiser: ExactField {
   public let schedule: any NoiseSchedule
   /// The shape of one data point.
   public let pointShape: [Int]
@@ -67,20 +67,13 @@ public struct EmpiricalDenoiser: Denoiser {
     Tensor.concatenated(streams(x, at: t, along: nil, second: false).map(\.mean)).reshaped(x.shape)
   }
 
-  /// The posterior's moments at a batch of points.
-  ///
-  /// - Parameters:
-  ///   - x: The points, shape `[B, …]`.
-  ///   - t: The time.
-  ///   - direction: `v` for the product `C v`, shape `[B, …]`; no product where left out.
-  /// - Returns: Density, mean, score and the covariance's trace and product.
-  public func posterior(_ x: Tensor, at t: Double, along direction: Tensor? = nil) -> PosteriorMoments {
+  public func posterior(_ x: Tensor, at t: Double, along direction: Tensor?) -> PosteriorMoments {
     let streams = streams(x, at: t, along: direction, second: true)
     func joined(_ part: (Stream) -> Tensor) -> Tensor { Tensor.concatenated(streams.map(part)) }
     return PosteriorMoments(
       kernel: schedule.kernel(at: t), logDensity: joined(\.logDensity), mean: joined(\.mean).reshaped(x.shape),
       score: joined(\.score).reshaped(x.shape), covarianceTrace: joined { $0.spread! },
-      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(x.shape) })
+      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(x.shape) }, along: direction)
   }
 
   // MARK: One stream over the points

@@ -15,4 +15,27 @@ public struct PosteriorMoments: Sendable {
   public let covarianceTrace: Tensor
   /// `C v` for the direction that was asked for, shape `[B, …]`.
   public let covarianceProduct: Tensor?
+  /// `Δ log q_t(x)`, shape `[B]`.
+  public let laplacian: Tensor
+  /// `∇² log q_t(x) v` for the direction that was asked for, shape `[B, …]`.
+  public let hessianProduct: Tensor?
+}
+
+extension PosteriorMoments {
+  /// Moments of points, whose second derivatives of `log q_t` lose nothing by way of the covariance.
+  ///
+  ///     ∇² log q_t = ((α²/σ²) C − I)/σ²
+  ///
+  /// Where the data are smooth, `(α²/σ²) C` tends to `I` as σ → 0, and they must come another way.
+  init(
+    kernel: PerturbationKernel, logDensity: Tensor, mean: Tensor, score: Tensor, covarianceTrace: Tensor,
+    covarianceProduct: Tensor?, along direction: Tensor?
+  ) {
+    let (gain, variance) = ((kernel.alpha / kernel.sigma) * (kernel.alpha / kernel.sigma), kernel.sigma * kernel.sigma)
+    let dimension = Double(mean.shape.dropFirst().reduce(1, *))
+    self.init(
+      kernel: kernel, logDensity: logDensity, mean: mean, score: score, covarianceTrace: covarianceTrace,
+      covarianceProduct: covarianceProduct, laplacian: (gain * covarianceTrace - dimension) / variance,
+      hessianProduct: direction.map { (gain * covarianceProduct! - $0) / variance })
+  }
 }
