@@ -104,7 +104,9 @@ public struct EmpiricalDenoiser: ExactField {
     guard queries.batch > 0 else { return .products }
     let reach = (queries - kernel.alpha * centre).norm(-1).max().item / kernel.sigma
     let span = kernel.alpha * radius / kernel.sigma
-    return span * Swift.max(span, reach) <= (points.elementType == .float64 ? 16384 : 256) ? .products : .differences
+    // A logit near the data is as large as d/2, and rounded as much, in either form.
+    let harmless = Swift.max(points.elementType == .float64 ? 16384 : 256, Double(centre.count))
+    return span * Swift.max(span, reach) <= harmless ? .products : .differences
   }
 
   /// What one stream over the points knows of a few queries.
