@@ -49,7 +49,7 @@ import Testing
       (.central, .float64, 1e-8), (.forward, .float32, 1e-2), (.central, .float32, 2e-3),
     ])
   func differences(_ scheme: FiniteDifferenceFisher.Scheme, _ type: ElementType, _ bound: Double) {
-    for world in World.all where world.ratio >= 0.2 {
+    for world in World.points where world.ratio >= 0.2 {
       let exact = ExactFisher(world.denoiser).fisher(at: world.x, time: world.t).matvec(world.v)
       let denoiser = EmpiricalDenoiser(
         data: world.data.to(type), weights: SplitMix(seed: 15).uniform([12]) + 0.1, on: world.denoiser.schedule)

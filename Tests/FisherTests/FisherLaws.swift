@@ -72,7 +72,7 @@ import Testing
     #expect(smallest < -0.1)
   }
 
-  @Test("Spec: F1 a single point gives F = I/σ²", arguments: World.all)
+  @Test("Spec: F1 a single point gives F = I/σ²", arguments: World.points)
   func single(_ world: World) {
     let denoiser = EmpiricalDenoiser(data: world.data[0..<1], on: world.denoiser.schedule)
     let null = NullFisher(on: world.denoiser.schedule).fisher(at: world.x, time: world.t)

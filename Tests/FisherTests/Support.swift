@@ -2,37 +2,66 @@ import Scorefield
 import ScorefieldTestSupport
 import Synchronization
 
-/// A weighted data set, queries drawn from it and two directions, on one schedule at one noise level.
+/// An exact field, queries drawn from it and two directions, on one schedule at one noise level.
 struct World: Sendable, CustomStringConvertible {
   let name: String
   /// `σ/α`.
   let ratio: Double
   let t: Double
-  let denoiser: EmpiricalDenoiser
+  let denoiser: any ExactField
+  /// The points, or the means of the mixture.
   let data, x, u, v: Tensor
   var kernel: PerturbationKernel { denoiser.schedule.kernel(at: t) }
   var description: String { "\(name), σ/α = \(ratio)" }
   var dimension: Int { x.shape[1] }
 
+  /// Weighted points.
   init(
-    _ schedule: NamedSchedule = .all[0], ratio: Double, points: Int = 12, dimension: Int = 4, queries: Int = 5,
-    shift: Double = 0.3
+    _ schedule: NamedSchedule = .all[0], ratio: Double, points: Int = 12, dimension: Int = 4, queries: Int = 5
   ) {
-    let noise = schedule.schedule
-    (name, self.ratio) = (schedule.name, ratio)
-    data = SplitMix(seed: 11).symmetric([points, dimension]) + shift
-    t = noise.time(atNoiseToSignal: ratio)
-    let kernel = noise.kernel(at: t)
-    let chosen = Tensor((0..<queries).map { 5 * $0 % points })
-    x = kernel.alpha * data.selecting(chosen) + kernel.sigma * SplitMix(seed: 12).unit([queries, dimension])
-    u = SplitMix(seed: 13).unit([queries, dimension])
-    v = SplitMix(seed: 14).unit([queries, dimension])
-    denoiser = EmpiricalDenoiser(data: data, weights: SplitMix(seed: 15).uniform([points]) + 0.1, on: noise)
+    let data = SplitMix(seed: 11).symmetric([points, dimension]) + 0.3
+    let weights = SplitMix(seed: 15).uniform([points]) + 0.1
+    self.init(
+      schedule, ratio, data, EmpiricalDenoiser(data: data, weights: weights, on: schedule.schedule), queries, "points")
   }
 
-  /// Every schedule at every noise level it reaches, from far below the spacing of the data to far above their extent.
-  static let all: [World] = NamedSchedule.all.flatMap { schedule in
-    [0.05, 0.2, 0.5, 1, 3, 10].filter { schedule.name != "ve" || $0 <= 1 }.map { World(schedule, ratio: $0) }
+  /// A mixture of Gaussians.
+  init(_ schedule: NamedSchedule, ratio: Double, mixture: GaussianMixture) {
+    self.init(
+      schedule, ratio, mixture.means, GaussianMixtureDenoiser(mixture, on: schedule.schedule), 5,
+      "mixture of \(mixture.means.shape[0])")
+  }
+
+  private init(
+    _ schedule: NamedSchedule, _ ratio: Double, _ data: Tensor, _ denoiser: any ExactField, _ queries: Int,
+    _ kind: String
+  ) {
+    (name, self.ratio, self.data, self.denoiser) = ("\(kind) on \(schedule)", ratio, data, denoiser)
+    t = schedule.schedule.time(atNoiseToSignal: ratio)
+    let kernel = schedule.schedule.kernel(at: t)
+    let shape = [queries, data.shape[1]]
+    let chosen = Tensor((0..<queries).map { 5 * $0 % data.batch })
+    x = kernel.alpha * data.selecting(chosen) + kernel.sigma * SplitMix(seed: 12).unit(shape)
+    (u, v) = (SplitMix(seed: 13).unit(shape), SplitMix(seed: 14).unit(shape))
+  }
+
+  /// Points on every schedule at every noise level it reaches, from far below their spacing to far above their extent.
+  static let points: [World] = everywhere { World($0, ratio: $1) }
+
+  /// The same, and mixtures of Gaussians.
+  static let all: [World] =
+    points
+    + [Fixture.mixture2D, Fixture.gauss3D].compactMap { try? $0() }.flatMap { mixture in
+      everywhere { World($0, ratio: $1, mixture: mixture) }
+    }
+
+  private static func everywhere(_ make: (NamedSchedule, Double) -> World) -> [World] {
+    NamedSchedule.all.flatMap { named in
+      let (schedule, range) = (named.schedule, named.schedule.timeRange)
+      let reached =
+        schedule.kernel(at: range.lowerBound).noiseToSignal...schedule.kernel(at: range.upperBound).noiseToSignal
+      return [0.05, 0.2, 0.5, 1, 3, 10].filter(reached.contains).map { make(named, $0) }
+    }
   }
 }
 
