@@ -3,7 +3,9 @@ import ScorefieldArrays
 
 // Derivatives of Swift functions of tensors, in every order and nesting.
 //
-// A function under differentiation runs at once and on the calling thread: libtorch keeps what it records per thread.
+// A function under differentiation runs at once and on the calling thread: libtorch keeps what it records per thread. A
+// tensor made inside belongs to that thread until the function returns, so constants that threads share (a lazy `static
+// let` too) are made outside.
 
 /// The value of a scalar function and its gradient.
 ///
