@@ -42,11 +42,13 @@ let package = Package(
     room("Paths", imports: ["ScorefieldTensorCore", realModule]),
     room("Fields", imports: ["ScorefieldPaths"]),
     room("Fisher", imports: ["ScorefieldFields"]),
+    room("Solvers", imports: ["ScorefieldFields", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
       name: "Scorefield",
       dependencies: [
         "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldFields", "ScorefieldFisher",
+        "ScorefieldSolvers",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -60,6 +62,7 @@ let package = Package(
     tests(of: "Fields", imports: ["Scorefield", realModule]),
     tests(of: "Fisher", imports: ["Scorefield"]),
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
+    tests(of: "Solvers", imports: ["Scorefield"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

@@ -2,4 +2,5 @@
 @_exported import ScorefieldFields
 @_exported import ScorefieldFisher
 @_exported import ScorefieldPaths
+@_exported import ScorefieldSolvers
 @_exported import ScorefieldTensorCore
