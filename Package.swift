@@ -43,12 +43,13 @@ let package = Package(
     room("Fields", imports: ["ScorefieldPaths"]),
     room("Fisher", imports: ["ScorefieldFields"]),
     room("Solvers", imports: ["ScorefieldFields", realModule]),
+    room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
       name: "Scorefield",
       dependencies: [
         "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldFields", "ScorefieldFisher",
-        "ScorefieldSolvers",
+        "ScorefieldSolvers", "ScorefieldInference",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -63,6 +64,7 @@ let package = Package(
     tests(of: "Fisher", imports: ["Scorefield"]),
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Solvers", imports: ["Scorefield"]),
+    tests(of: "Inference", imports: ["Scorefield"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]
