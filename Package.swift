@@ -59,6 +59,7 @@ let package = Package(
     tests(of: "Paths", imports: ["Scorefield"]),
     tests(of: "Fields", imports: ["Scorefield", realModule]),
     tests(of: "Fisher", imports: ["Scorefield"]),
+    tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

@@ -36,8 +36,7 @@ public enum CSV {
     var text: [UInt8] = []
     array.withUnsafeBytes { bytes in
       for (index, value) in bytes.bindMemory(to: Double.self).enumerated() {
-        // The sign of a NaN means nothing, and few programs read it.
-        text += (value.isNaN ? "nan" : value.description).utf8
+        text += value.description.utf8
         text.append(UInt8(ascii: index % columns == columns - 1 ? "\n" : ","))
       }
     }

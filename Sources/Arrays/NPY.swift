@@ -61,10 +61,12 @@ public enum NPY {
   private static func rowMajor(
     _ data: Bytes, of elementType: ElementType, shape: [Int], isTransposed: Bool, isSwapped: Bool
   ) -> Bytes {
-    // The two halves of a complex number are one more axis, the fastest in either order.
     let (size, components) = elementType.component
     let rowMajorStrides = strides(shape, unit: components)
     let sourceStrides = isTransposed ? strides(shape.reversed(), unit: components).reversed() : rowMajorStrides
+    // The two halves of a complex number are one more axis, the fastest in either order.
+    var axes = zip(shape + [components], zip(sourceStrides + [1], rowMajorStrides + [1])).filter { $0.0 != 1 }
+    if axes.isEmpty { axes = [(1, (1, 1))] }
     return Bytes(count: data.count) { destination in
       data.withUnsafeBytes { source in
         func copy<Element: FixedWidthInteger>(_: Element.Type) {
@@ -72,9 +74,9 @@ public enum NPY {
             return
           }
           let copy = StridedCopy<Element>(
-            source: source, destination: destination, sourceStrides: sourceStrides + [1],
-            destinationStrides: rowMajorStrides + [1], isByteSwapped: isSwapped)
-          copy(shape + [components])
+            source: source, destination: destination, sourceStrides: axes.map(\.1.0),
+            destinationStrides: axes.map(\.1.1), isByteSwapped: isSwapped)
+          copy(axes.map(\.0))
         }
         switch size {
         case 1: copy(UInt8.self)

@@ -27,17 +27,26 @@ struct StridedCopy<Element: FixedWidthInteger> {
 
   private func copy(_ shape: ArraySlice<Int>, from: Int, to: Int) {
     let axis = shape.startIndex
-    let (sourceStride, destinationStride) = (sourceStrides[axis], destinationStrides[axis])
+    guard shape.count > 1 else { return copy(count: shape[axis], axis: axis, from: from, to: to) }
     for index in 0..<shape[axis] {
-      let (from, to) = (from + index * sourceStride, to + index * destinationStride)
-      if shape.count > 1 {
+      let (from, to) = (from + index * sourceStrides[axis], to + index * destinationStrides[axis])
+      if shape.count > 2 {
         copy(shape.dropFirst(), from: from, to: to)
       } else {
-        let size = MemoryLayout<Element>.size
-        var element = source.loadUnaligned(fromByteOffset: from * size, as: Element.self)
-        if isByteSwapped { element = element.byteSwapped }
-        destination.storeBytes(of: element, toByteOffset: to * size, as: Element.self)
+        copy(count: shape[axis + 1], axis: axis + 1, from: from, to: to)
       }
+    }
+  }
+
+  @inline(__always)
+  private func copy(count: Int, axis: Int, from: Int, to: Int) {
+    let size = MemoryLayout<Element>.size
+    let (sourceStep, destinationStep) = (sourceStrides[axis] * size, destinationStrides[axis] * size)
+    var (from, to) = (source + from * size, destination + to * size)
+    for _ in 0..<count {
+      let element = from.loadUnaligned(as: Element.self)
+      to.storeBytes(of: isByteSwapped ? element.byteSwapped : element, as: Element.self)
+      (from, to) = (from + sourceStep, to + destinationStep)
     }
   }
 }

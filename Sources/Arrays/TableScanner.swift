@@ -35,8 +35,8 @@ struct TableScanner {
         }
       } while passSeparator()
 
-      // The first line may hold names, but then nothing else.
-      if let word, firstRow > 0 || values.count > start {
+      // The first line may hold names, but then nothing else; a mistyped number is no name.
+      if let word, firstRow > 0 || values.count > start || isNumeric(word.cell) {
         let text = String(decoding: text[word.cell], as: UTF8.self)
         let problem = text.isEmpty ? "is empty" : "is \(ArrayFileError.quote(text)), which is not a number"
         throw error("row \(row), column \(word.column) \(problem)")
@@ -149,6 +149,9 @@ struct TableScanner {
     }
     return start..<end
   }
+
+  /// Whether a cell begins as numbers do.
+  private func isNumeric(_ cell: Range<Int>) -> Bool { text[cell].first.map("+-.0123456789".utf8.contains) ?? false }
 
   /// The number that a cell holds, correctly rounded.
   private func number(_ cell: Range<Int>) -> Double? {

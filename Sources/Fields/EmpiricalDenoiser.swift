@@ -162,7 +162,9 @@ public struct EmpiricalDenoiser: ExactField {
     guard queries.batch > 0 else { return .products }
     let reach = (queries - kernel.alpha * centre).norm(-1).max().item / kernel.sigma
     let span = kernel.alpha * radius / kernel.sigma
-    return span * Swift.max(span, reach) <= (points.elementType == .float64 ? 16384 : 256) ? .products : .differences
+    // A logit near the data is as large as d/2, and rounded as much, in either form.
+    let harmless = Swift.max(points.elementType == .float64 ? 16384 : 256, Double(centre.count))
+    return span * Swift.max(span, reach) <= harmless ? .products : .differences
   }
 
   /// What one stream over the points knows of a few queries.
@@ -210,6 +212,11 @@ public struct EmpiricalDenoiser: ExactField {
     // The query without the centre, in the scale of x_t and in that of the data.
     let residual = queries - alpha * centre
     let origin = residual / alpha
+    // Distances are taken from a constant, for libtorch's have no forward and no second derivative. The query departs from
+    // it by zero, and |a + δ − y|² = |a − y|² − 2 (y − a)·δ + |δ|² restores every derivative.
+    let anchor = origin.detached()
+    let departure = origin - anchor
+    let halfSquare = 0.5 * departure.squared().sum(-1, keeping: true)
 
     var sums = StreamedMoments(for: queries, along: directions, second: second)
     let step = Swift.max(64, Self.tileSize / Swift.max(queries.batch, 1))
@@ -224,10 +231,12 @@ public struct EmpiricalDenoiser: ExactField {
         let weights = sums.admit(omission?.applied(to: logits, from: first) ?? logits)
         sums.merge(moments(of: tile, squaredNorms[range], weights, directions, second: second))
       case .differences:
-        var logits = origin.distances(to: tile).squared() * (-0.5 * alpha * alpha * precision)
+        var logits = anchor.distances(to: tile).squared() * (-0.5 * alpha * alpha * precision)
         if let logWeights { logits += logWeights[range] }
         let weights = sums.admit(omission?.applied(to: logits, from: first) ?? logits)
         forEachBlock(of: tile, weights) { block, weights in
+          let change = (block - anchor.expanded(at: 1)).matmul(departure.expanded(at: 2)).squeezed(2) - halfSquare
+          let weights = weights * (change * (alpha * alpha * precision)).exp()
           sums.merge(moments(of: block.expanded(at: 0) - origin.expanded(at: 1), weights, directions, second: second))
         }
       }
@@ -262,7 +271,7 @@ public struct EmpiricalDenoiser: ExactField {
     of tile: Tensor, _ squaredNorms: Tensor, _ weights: Tensor, _ directions: Tensor?, second: Bool
   ) -> StreamedMoments.Part {
     let mass = weights.sum(-1, keeping: true)
-    let mean = weights.matmul(tile) / mass.clamped(.leastNormalMagnitude)
+    let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
     guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
     return .init(
       mass: mass, mean: mean,
@@ -278,7 +287,7 @@ public struct EmpiricalDenoiser: ExactField {
   ) -> StreamedMoments.Part {
     let mass = weights.sum(-1, keeping: true)
     let row = weights.expanded(at: 1)
-    let mean = row.matmul(differences).squeezed(1) / mass.clamped(.leastNormalMagnitude)
+    let mean = row.matmul(differences).squeezed(1) / mass.clamped(StreamedMoments.negligibleMass)
     guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
     let centred = differences - mean.expanded(at: 1)
     return .init(

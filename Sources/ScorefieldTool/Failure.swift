@@ -48,7 +48,8 @@ struct Failure: Error {
 
   /// What the parser of the command line says.
   init(usage error: any Error) {
-    let words = Root.message(for: error).split(whereSeparator: \.isNewline).first.map(String.init) ?? "is not understood"
+    let words =
+      Root.message(for: error).split(whereSeparator: \.isNewline).first.map(String.init) ?? "is not understood"
     let subject = words.split(whereSeparator: { " '\"<>,=".contains($0) }).first { $0.hasPrefix("-") }
     let problem = words.hasSuffix(".") ? String(words.dropLast()) : words
     self.init(

@@ -1,12 +1,30 @@
+import Synchronization
+
 #if canImport(Darwin)
   import Darwin
 #else
   import Glibc
 #endif
 
-/// Ctrl-C ends the process with the status the contract names. Nothing is left: outputs appear whole or not at all.
+/// Ctrl-C ends the process with the status the contract names, and nothing is left behind.
 enum Interrupt {
+  private static let isWriting = Atomic(false)
+  private static let isAsked = Atomic(false)
+
   static func endsTheProcess() {
-    signal(SIGINT) { _ in _exit(ExitStatus.interrupted.rawValue) }
+    signal(SIGINT) { _ in
+      Interrupt.isAsked.store(true, ordering: .relaxed)
+      if !Interrupt.isWriting.load(ordering: .relaxed) { _exit(ExitStatus.interrupted.rawValue) }
+    }
+  }
+
+  /// Lets a write finish, which takes away its temporary file, and ends the process then.
+  static func waits<R>(for write: () throws -> R) rethrows -> R {
+    isWriting.store(true, ordering: .relaxed)
+    defer {
+      isWriting.store(false, ordering: .relaxed)
+      if isAsked.load(ordering: .relaxed) { _exit(ExitStatus.interrupted.rawValue) }
+    }
+    return try write()
   }
 }

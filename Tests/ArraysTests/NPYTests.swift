@@ -23,7 +23,7 @@ import Testing
 
   @Test(
     "an array of any shape is read and written as NumPy does",
-    arguments: [[], [1], [60], [6, 10], [1, 1, 60, 1], [0], [3, 0, 5]])
+    arguments: [[], [1], [60], [6, 10], [1, 1, 60, 1], [0], [3, 0, 5], Array(repeating: 1, count: 36)])
   func shapes(_ shape: [Int]) throws {
     let path = golden("shape-\(shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "x")).npy")
     let array = try NPY.read(path)
@@ -70,6 +70,17 @@ import Testing
     let array = try NPY.parse(Bytes(file), name: "x.npy")
     #expect(array.shape == shape)
     #expect(bits(array) == expected.withUnsafeBytes(Array.init))
+  }
+
+  @Test("the halves of a complex number are swapped each on its own, and a single number too")
+  func swapped() throws {
+    func read(_ type: String) throws -> [UInt8] {
+      let file = npy("{'descr': '\(type)', 'fortran_order': True, 'shape': ()}", Array(1...8))
+      return try bits(NPY.parse(Bytes(file), name: "x.npy"))
+    }
+    #expect(try read(">c8") == [4, 3, 2, 1, 8, 7, 6, 5])
+    #expect(try read(">i8") == [8, 7, 6, 5, 4, 3, 2, 1])
+    #expect(try read("|i8") == [1, 2, 3, 4, 5, 6, 7, 8])
   }
 
   @Test("aligned rows are a view of the file, and others a copy")

@@ -50,11 +50,10 @@ def make_npy():
     array = np.frombuffer((here / "float32.bin").read_bytes(), "float32").reshape(SHAPE)
     save_npy("version-2.npy", array, (2, 0))
     save_npy("version-3.npy", array, (3, 0))
-    for shape in [(), (1,), (60,), (6, 10), (1, 1, 60, 1), (0,), (3, 0, 5)]:
+    for shape in [(), (1,), (60,), (6, 10), (1, 1, 60, 1), (0,), (3, 0, 5), (1,) * 36]:
         count = int(np.prod(shape))
         name = "x".join(map(str, shape)) or "scalar"
         save_npy(f"shape-{name}.npy", np.arange(count, dtype="int32").reshape(shape))
-    (here / "hostile-object.npy").write_bytes(b"")
     np.save(here / "hostile-object.npy", np.array([{}, None], dtype=object), allow_pickle=True)
     np.save(here / "hostile-record.npy", np.zeros(2, dtype=[("x", "f4"), ("y", "f4")]))
     np.save(here / "hostile-string.npy", np.array(["a", "bc"]))

@@ -79,7 +79,8 @@ extension ArrayInput {
     let own = Array(array.shape.dropFirst())
     guard own.reduce(1, *) == sample.reduce(1, *) else {
       throw Failure(
-        .badData, path, "holds samples of shape \(own), \(other) of shape \(sample)", repair: "give arrays that belong together")
+        .badData, path, "holds samples of shape \(own), \(other) of shape \(sample)",
+        repair: "give arrays that belong together")
     }
     return self
   }

@@ -9,7 +9,8 @@ struct OptionValue {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     (self.name, self.option, self.rest) = (parts[0], option, parts.count > 1 ? parts[1] : nil)
     guard rest != "" else {
-      throw .option(option, "'\(text)' says nothing after its colon", repair: "leave the colon out, or give what follows it")
+      throw .option(
+        option, "'\(text)' says nothing after its colon", repair: "leave the colon out, or give what follows it")
     }
   }
 
@@ -23,7 +24,8 @@ struct OptionValue {
         throw .option(option, "'\(sides[0])' is no parameter of '\(name)'", repair: "'\(name)' \(known)")
       }
       guard sides.count == 2, let value = Double(sides[1]), value.isFinite else {
-        throw .option(option, "'\(pair)' gives \(sides[0]) no number", repair: "write \(sides[0])=\(parameters[index].standard)")
+        throw .option(
+          option, "'\(pair)' gives \(sides[0]) no number", repair: "write \(sides[0])=\(parameters[index].standard)")
       }
       values[index] = value
     }

@@ -18,13 +18,15 @@ struct ArrayOutput {
   /// - Parameters:
   ///   - path: The file to write.
   ///   - single: The array a `.npy` would hold, for commands that have one main result.
+  /// - Throws: Where the name or the place will not do.
   init(_ path: String, single: String? = nil) throws(Failure) {
     self.path = path
     switch Self.fileExtension(of: path) {
     case "safetensors": format = .safetensors
     case "npy" where single != nil: format = .npy
     case "npy":
-      throw .option("--out", "a .npy file holds one array and there are several", repair: "give a name ending in .safetensors")
+      throw .option(
+        "--out", "a .npy file holds one array and there are several", repair: "give a name ending in .safetensors")
     default:
       throw .option(
         "--out", "'\(path)' ends in no format that is known",
@@ -34,11 +36,13 @@ struct ArrayOutput {
   }
 
   func write(_ arrays: [(name: String, tensor: Tensor)], single: String? = nil) throws {
-    switch format {
-    case .safetensors: try SafeTensors.write(arrays.map { ($0.name, $0.tensor.hostArray) }, to: path)
-    case .npy:
-      guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no array '\(single ?? "")'") }
-      try NPY.write(array.tensor.hostArray, to: path)
+    try Interrupt.waits {
+      switch format {
+      case .safetensors: try SafeTensors.write(arrays.map { ($0.name, $0.tensor.hostArray) }, to: path)
+      case .npy:
+        guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no '\(single ?? "")'") }
+        try NPY.write(array.tensor.hostArray, to: path)
+      }
     }
   }
 
@@ -50,7 +54,8 @@ struct ArrayOutput {
       throw Failure(.cannotWrite, path, "its folder does not exist", repair: "make the folder first")
     }
     guard access(folder, W_OK) == 0 else {
-      throw Failure(.cannotWrite, path, "its folder cannot be written to", repair: "check the folder and its permissions")
+      throw Failure(
+        .cannotWrite, path, "its folder cannot be written to", repair: "check the folder and its permissions")
     }
     if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
       throw Failure(.cannotWrite, path, "is not a regular file", repair: "give the path of a file")

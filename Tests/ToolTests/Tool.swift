@@ -1,0 +1,66 @@
+import Foundation
+import Scorefield
+
+/// The built command line, run as people run it.
+struct Tool {
+  struct Answer {
+    let status: Int32
+    let output, messages: String
+    /// The object `--json` printed.
+    func json<T: Decodable>(_ type: T.Type = T.self) throws -> T {
+      try JSONDecoder().decode(type, from: Data(output.utf8))
+    }
+  }
+
+  /// A new folder, in which the tool runs.
+  let folder: URL
+
+  /// Runs the body in a new folder, which is removed afterwards.
+  static func inTemporaryFolder(_ body: (Tool) throws -> Void) throws {
+    let folder = FileManager.default.temporaryDirectory.appending(component: "tool-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try body(Tool(folder: folder))
+  }
+
+  private static let executable: URL = {
+    let tests = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+    return tests.deletingLastPathComponent().appending(component: "scorefield")
+  }()
+
+  /// Runs the tool; PATH is empty, so that nothing else can be called.
+  func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Answer {
+    let process = Process()
+    process.executableURL = Self.executable
+    process.arguments = arguments
+    process.currentDirectoryURL = folder
+    process.environment = ProcessInfo.processInfo.environment.merging(["PATH": ""]) { $1 }.merging(environment) { $1 }
+    let (output, messages) = (folder.appending(component: ".output"), folder.appending(component: ".messages"))
+    for file in [output, messages] { try Data().write(to: file) }
+    process.standardOutput = try FileHandle(forWritingTo: output)
+    process.standardError = try FileHandle(forWritingTo: messages)
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    defer { for file in [output, messages] { try? FileManager.default.removeItem(at: file) } }
+    return Answer(
+      status: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
+      output: try String(contentsOf: output, encoding: .utf8),
+      messages: try String(contentsOf: messages, encoding: .utf8))
+  }
+
+  func path(_ name: String) -> String { folder.appending(path: name).path }
+  func put(_ bytes: [UInt8], at name: String) throws { try Data(bytes).write(to: folder.appending(path: name)) }
+  func put(_ array: HostArray, at name: String) throws { try NPY.write(array, to: path(name)) }
+  func put(_ values: [Double], shape: [Int], at name: String) throws {
+    try put(HostArray(values, shape: shape), at: name)
+  }
+  func arrays(in name: String) throws -> SafeTensorsFile { try SafeTensorsFile(path(name)) }
+  /// Everything in the folder, hidden files too.
+  func names() throws -> Set<String> { Set(try FileManager.default.contentsOfDirectory(atPath: folder.path)) }
+}
+
+/// An array of grey levels.
+func levels(_ values: [UInt8], shape: [Int]) -> HostArray {
+  HostArray(.uint8, shape: shape, bytes: values.withUnsafeBytes { Bytes(copying: $0) })
+}
