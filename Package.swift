@@ -42,11 +42,14 @@ let package = Package(
     room("Paths", imports: ["ScorefieldTensorCore", realModule]),
     room("Fields", imports: ["ScorefieldPaths"]),
     room("Fisher", imports: ["ScorefieldFields"]),
+    room("Solvers", imports: ["ScorefieldFields", realModule]),
+    room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
       name: "Scorefield",
       dependencies: [
         "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldFields", "ScorefieldFisher",
+        "ScorefieldSolvers", "ScorefieldInference",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -60,6 +63,8 @@ let package = Package(
     tests(of: "Fields", imports: ["Scorefield", realModule]),
     tests(of: "Fisher", imports: ["Scorefield"]),
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
+    tests(of: "Solvers", imports: ["Scorefield"]),
+    tests(of: "Inference", imports: ["Scorefield"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

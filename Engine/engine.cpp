@@ -20,6 +20,7 @@
 #include <malloc.h>
 #endif
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <mutex>
@@ -87,6 +88,17 @@ static_assert(CT_FLOAT8_E8M0 == int(at::kFloat8_e8m0fnu) && CT_FLOAT4_E2M1 == in
 
 // --------------------------------------------------------------------------------------------------------- operators
 
+/// libtorch keeps the number of threads per thread, and one that has computed before does not hear of a change.
+std::atomic<int32_t> wanted_threads{0};
+
+void follow_threads() {
+  thread_local int32_t followed = 0;
+  auto wanted = wanted_threads.load(std::memory_order_relaxed);
+  if (wanted == followed) return;
+  at::set_num_threads(wanted);
+  followed = wanted;
+}
+
 ct_status find(const char *name, const char *overload, ct_operator *out) {
   return guarded([&] {
     auto handle = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
@@ -152,6 +164,7 @@ c10::IValue argument(const ct_value &value, const c10::Argument &formal) {
 ct_status call(ct_operator op, const ct_value *arguments, int32_t count, ct_value *results, int32_t capacity,
                int32_t *result_count) {
   return guarded([&] {
+    follow_threads();
     const auto &target = resolve(op);
     const auto &formals = target.schema.arguments();
     TORCH_CHECK(count <= int32_t(formals.size()), target.schema.name(), " takes ", formals.size(), " arguments, got ",
@@ -340,9 +353,11 @@ ct_status batch_remove(ct_tensor handle, int64_t level, int64_t batch, int64_t d
 ct_status gradients(const ct_tensor *outputs, const ct_tensor *cotangents, int32_t output_count,
                     const ct_tensor *inputs, int32_t input_count, bool keep_graph, bool inside, ct_tensor *out) {
   return guarded([&] {
-    // Recording the backward pass costs as much as the pass itself, and only a gradient further out can use it.
+    follow_threads();
+    // Recording the backward pass costs as much as the pass itself, and only a derivative further out can use it. Forward
+    // mode needs it too: unrecorded, libtorch takes shortcuts that have no derivative, or silently none.
     int enclosing = inside ? -1 : 0;
-    for (const auto &layer : ft::getDynamicLayerStack()) enclosing += layer.key() == ft::TransformType::Grad;
+    for (const auto &layer : ft::getDynamicLayerStack()) enclosing += layer.key() != ft::TransformType::Vmap;
     torch::autograd::variable_list results, weights, variables;
     for (int32_t i = 0; i < output_count; i++) {
       auto tensor = borrow(outputs[i]);
@@ -363,6 +378,7 @@ ct_status gradients(const ct_tensor *outputs, const ct_tensor *cotangents, int32
 bool set_recording(bool enabled) {
   auto before = at::GradMode::is_enabled();
   at::GradMode::set_enabled(enabled);
+  c10::AutogradState::get_tls_state().set_fw_grad_mode(enabled);
   return before;
 }
 
@@ -393,8 +409,15 @@ ct_status generator_restore(ct_generator handle, ct_tensor state) {
 
 // ------------------------------------------------------------------------------------------------------- the machine
 
-int32_t threads() { return at::get_num_threads(); }
-void set_threads(int32_t count) { at::set_num_threads(count); }
+int32_t threads() {
+  follow_threads();
+  return at::get_num_threads();
+}
+
+void set_threads(int32_t count) {
+  wanted_threads = count;
+  follow_threads();
+}
 
 int32_t device_count(const char *kind) {
   if (std::strcmp(kind, "cpu") == 0) return 1;
@@ -553,6 +576,8 @@ extern "C" __attribute__((visibility("default"))) const ct_engine *scorefield_en
       .group_gather = group_gather,
       .group_barrier = group_barrier,
   };
+  // Numbers come from double-precision hosts: where nothing else says what integers become, they become float64.
+  c10::set_default_dtype(caffe2::TypeMeta::Make<double>());
 #if defined(__GLIBC__)
   // glibc gives large blocks back to the kernel at once and faults them in again at the next operation; measured on a
   // small network's training step, that halves the speed.

@@ -121,7 +121,7 @@ typedef struct {
   /// the layer that wrapped the inputs is still entered.
   ct_status (*gradients)(const ct_tensor *outputs, const ct_tensor *cotangents, int32_t output_count,
                          const ct_tensor *inputs, int32_t input_count, bool keep_graph, bool inside, ct_tensor *out);
-  /// Sets whether operations on this thread are recorded for gradients; returns what it was.
+  /// Sets whether operations on this thread are recorded for derivatives, reverse and forward; returns what it was.
   bool (*set_recording)(bool enabled);
 
   // Random numbers.
@@ -133,6 +133,7 @@ typedef struct {
   ct_status (*generator_restore)(ct_generator generator, ct_tensor state);
 
   // The machine.
+  /// How many threads one operation may use, whichever thread calls it.
   int32_t (*threads)(void);
   void (*set_threads)(int32_t count);
   /// The number of devices of a kind ("cpu", "cuda").

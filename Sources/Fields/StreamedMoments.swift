@@ -53,6 +53,7 @@ struct StreamedMoments {
   /// Joins the moments of points that were admitted.
   mutating func merge(_ part: Part) {
     let total = sums.mass + part.mass
+    // Neither may have any weight for some query.
     let fraction = part.mass / total.clamped(Self.negligibleMass)
     let shift = part.mean - sums.mean
     let coupling = sums.mass * fraction

@@ -44,5 +44,5 @@ struct Root: ParsableCommand {
     commandName: "scorefield",
     abstract: "Diffusion models and the field beneath them: score, Fisher, likelihood.",
     version: "0.1.0",
-    subcommands: [FisherCommand.self, DemoCommand.self])
+    subcommands: [FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, DemoCommand.self])
 }

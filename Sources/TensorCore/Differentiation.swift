@@ -3,7 +3,9 @@ import ScorefieldArrays
 
 // Derivatives of Swift functions of tensors, in every order and nesting.
 //
-// A function under differentiation runs at once and on the calling thread: libtorch keeps what it records per thread.
+// A function under differentiation runs at once and on the calling thread: libtorch keeps what it records per thread. A
+// tensor made inside belongs to that thread until the function returns, so constants that threads share (a lazy `static
+// let` too) are made outside.
 
 /// The value of a scalar function and its gradient.
 ///
@@ -11,6 +13,7 @@ import ScorefieldArrays
 ///   - x: The point.
 ///   - function: A function whose result has one element.
 /// - Returns: The value, and the gradient in the shape of `x` (zeros where the value does not depend on it).
+/// - Throws: What the function throws.
 public func valueAndGradient<E: Error>(
   at x: Tensor, of function: (Tensor) throws(E) -> Tensor
 ) throws(E) -> (value: Tensor, gradient: Tensor) {
@@ -29,6 +32,7 @@ public func gradient<E: Error>(at x: Tensor, of function: (Tensor) throws(E) -> 
 ///   - inputs: The points.
 ///   - function: A function whose result has one element.
 /// - Returns: The value, and one gradient per input in its shape.
+/// - Throws: What the function throws.
 public func valueAndGradients<E: Error>(
   at inputs: [Tensor], of function: ([Tensor]) throws(E) -> Tensor
 ) throws(E) -> (value: Tensor, gradients: [Tensor]) {
@@ -36,7 +40,9 @@ public func valueAndGradients<E: Error>(
   defer { layer.exit() }
   let variables = inputs.map(layer.wrap)
   let value = try function(variables)
-  guard value.count == 1 else { fatalError("gradient(\(value.shape)): the function's result needs exactly one element") }
+  guard value.count == 1 else {
+    fatalError("gradient(\(value.shape)): the function's result needs exactly one element")
+  }
   let found = layer.gradients(of: value, along: .ones(like: value), at: variables, inside: true)
   return (layer.unwrap(value), zip(inputs, found).map { $1.map(layer.unwrap) ?? .zeros(like: $0) })
 }
@@ -47,6 +53,7 @@ public func valueAndGradients<E: Error>(
 ///   - x: The point.
 ///   - function: Any function of it.
 /// - Returns: The value `y`, and `u ↦ uᵀ ∂y/∂x`, from the shape of `y` to that of `x`.
+/// - Throws: What the function throws.
 public func vjp<E: Error>(
   at x: Tensor, of function: (Tensor) throws(E) -> Tensor
 ) throws(E) -> (value: Tensor, pullback: (Tensor) -> Tensor) {
@@ -73,9 +80,11 @@ public func vjp<E: Error>(
 ///   - direction: The direction, in the shape of `x`.
 ///   - function: Any function of it.
 /// - Returns: The value `y`, and `(∂y/∂x) v` in its shape.
+/// - Throws: What the function throws.
 public func jvp<E: Error>(
   at x: Tensor, along direction: Tensor, of function: (Tensor) throws(E) -> Tensor
 ) throws(E) -> (value: Tensor, derivative: Tensor) {
+  requireFractions("jvp", x)
   guard x.shape == direction.shape, x.elementType == direction.elementType else {
     fatalError(
       "jvp(\(x.shape) \(x.elementType.rawValue), \(direction.shape) \(direction.elementType.rawValue)): "
@@ -98,6 +107,7 @@ public func jvp<E: Error>(
 ///   - x: A batch `[n, …]`.
 ///   - function: A function from `[…]` to any shape.
 /// - Returns: The results, stacked along a new first axis.
+/// - Throws: What the function throws.
 public func vmap<E: Error>(over x: Tensor, _ function: (Tensor) throws(E) -> Tensor) throws(E) -> Tensor {
   let count = x.batch
   let layer = Layer.batch(count)
@@ -112,6 +122,13 @@ public func withoutGradient<R, E: Error>(_ body: () throws(E) -> R) throws(E) ->
   let before = Engine.api.set_recording(false)
   defer { _ = Engine.api.set_recording(before) }
   return try body()
+}
+
+private func requireFractions(_ operation: StaticString, _ tensor: Tensor) {
+  let type = tensor.elementType
+  guard !type.isInteger, type != .bool else {
+    fatalError("\(operation)(\(tensor.shape) \(type.rawValue)): only floating-point numbers have derivatives")
+  }
 }
 
 /// A transform of libtorch's stack, entered; exits must come in reverse order.
@@ -131,7 +148,8 @@ private struct Layer {
   func exit() { Engine.api.layer_exit() }
 
   func wrap(_ tensor: Tensor) -> Tensor {
-    Tensor.yielding("gradient") { Engine.api.grad_wrap(tensor.handle, level, $0) }
+    requireFractions("gradient", tensor)
+    return Tensor.yielding("gradient") { Engine.api.grad_wrap(tensor.handle, level, $0) }
   }
 
   func unwrap(_ tensor: Tensor) -> Tensor {

@@ -35,11 +35,13 @@ public enum Engine {
     }
   }()
 
-  nonisolated(unsafe) private static let outcome = Result { () throws(EngineError) in try open(findFolder()) }
+  nonisolated(unsafe) private static let outcome = Result { () throws(EngineError) in
+    if let named = environment("SCOREFIELD_ENGINE") { return try open(named) }
+    return try open(findFolder(above: [ProcessPath.executable, #filePath].compactMap { $0 }))
+  }
 
-  private static func findFolder() throws(EngineError) -> String {
-    if let named = environment("SCOREFIELD_ENGINE") { return named }
-    let starts = [ProcessPath.executable, #filePath].compactMap { $0 }
+  /// The nearest `.engine` beside or above the first of the paths that has one.
+  package static func findFolder(above starts: [String]) throws(EngineError) -> String {
     for start in starts {
       var folder = start[...]
       while let slash = folder.lastIndex(of: "/") {
@@ -48,8 +50,12 @@ public enum Engine {
       }
     }
     throw EngineError(
-      path: "engine", problem: "libtorch is not set up", repair: "run 'make setup' in the package, or set SCOREFIELD_ENGINE")
+      path: "engine", problem: "libtorch is not set up",
+      repair: "run 'make setup' in the package, or set SCOREFIELD_ENGINE")
   }
+
+  /// Loads the engine of a folder to see whether it can be used; the process's own stays what it is.
+  package static func examine(_ folder: String) throws(EngineError) { _ = try open(folder) }
 
   private static func open(_ folder: String) throws(EngineError) -> ct_engine {
     let manifest = try EngineManifest(folder: folder)
@@ -65,19 +71,24 @@ public enum Engine {
     guard let table = unsafeBitCast(symbol, to: ct_engine_entry.self)() else {
       throw EngineError(path: manifest.plug, problem: "offers no functions", repair: EngineManifest.repair)
     }
-    guard table.pointee.abi_version == CT_ABI_VERSION else {
-      throw EngineError(
-        path: manifest.plug,
-        problem: "speaks version \(table.pointee.abi_version) of the interface, this program version \(CT_ABI_VERSION)",
-        repair: EngineManifest.repair)
-    }
-    let (built, found) = (String(cString: table.pointee.torch_built), String(cString: table.pointee.torch_found))
-    guard built == found else {
-      throw EngineError(
-        path: manifest.plug, problem: "was built for libtorch \(built), but libtorch \(found) was found",
-        repair: EngineManifest.repair)
+    if let problem = mismatch(
+      interface: Int(table.pointee.abi_version), built: String(cString: table.pointee.torch_built),
+      found: String(cString: table.pointee.torch_found))
+    {
+      throw EngineError(path: manifest.plug, problem: problem, repair: EngineManifest.repair)
     }
     return table.pointee
+  }
+
+  /// What keeps a plug from serving this program; the strings are not looked at where the interface is another.
+  package static func mismatch(
+    interface: Int, built: @autoclosure () -> String, found: @autoclosure () -> String
+  ) -> String? {
+    guard interface == CT_ABI_VERSION else {
+      return "speaks version \(interface) of the interface, this program version \(CT_ABI_VERSION)"
+    }
+    let (built, found) = (built(), found())
+    return built == found ? nil : "was built for libtorch \(built), but libtorch \(found) was found"
   }
 }
 
@@ -87,6 +98,13 @@ public struct EngineError: Error, Equatable, CustomStringConvertible {
   public let problem: String
   public let repair: String
   public var description: String { "\(path): \(problem); \(repair)" }
+}
+
+extension ct_engine {
+  /// Stops the process, in libtorch's words, where a call failed.
+  func check(_ operation: @autoclosure () -> String, _ status: ct_status) {
+    guard status == CT_OK else { fatalError("\(operation()): \(Engine.failure)") }
+  }
 }
 
 func environment(_ name: String) -> String? {

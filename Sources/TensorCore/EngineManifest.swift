@@ -10,7 +10,7 @@
 ///
 /// A truncated or replaced library does not fail to load, it crashes; so sizes, and the plug's checksum, are compared
 /// first.
-struct EngineManifest {
+package struct EngineManifest {
   static let repair = "run 'make setup' again"
 
   /// The path of the plug.
@@ -23,10 +23,12 @@ struct EngineManifest {
     let path = "\(folder)/manifest"
     guard let text = contents(path) else {
       throw EngineError(
-        path: folder, problem: "holds no engine", repair: "run 'Scripts/bootstrap \(folder)', or unset SCOREFIELD_ENGINE")
+        path: folder, problem: "holds no engine",
+        repair: "run 'Scripts/bootstrap \(folder)', or unset SCOREFIELD_ENGINE")
     }
     var files: [(path: String, size: Int, checksum: UInt32?)] = []
-    for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
+    let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+    for line in lines {
       let words = line.split(separator: " ")
       func place(_ words: ArraySlice<Substring>) -> String {
         let name = words.joined(separator: " ")
@@ -39,7 +41,7 @@ struct EngineManifest {
       default: break
       }
     }
-    guard let first = files.first, first.checksum != nil else {
+    guard lines.first == "scorefield-engine 1", let first = files.first, first.checksum != nil else {
       throw EngineError(path: path, problem: "is damaged", repair: Self.repair)
     }
     (self.plug, self.files) = (first.path, files)
@@ -55,12 +57,12 @@ struct EngineManifest {
       let damaged = EngineError(path: file.path, problem: "is damaged or was replaced", repair: Self.repair)
       guard Int(status.st_size) == file.size else { throw damaged }
       guard let expected = file.checksum else { continue }
-      guard let bytes = contents(file.path), checksum(bytes) == expected else { throw damaged }
+      guard let bytes = contents(file.path), Self.checksum(bytes) == expected else { throw damaged }
     }
   }
 
   /// The CRC of POSIX `cksum`.
-  private func checksum(_ bytes: [UInt8]) -> UInt32 {
+  package static func checksum(_ bytes: [UInt8]) -> UInt32 {
     let table = (0..<256).map { index in
       (0..<8).reduce(UInt32(index) << 24) { crc, _ in crc & 0x8000_0000 != 0 ? (crc << 1) ^ 0x04C1_1DB7 : crc << 1 }
     }

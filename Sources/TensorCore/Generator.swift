@@ -14,9 +14,18 @@ public struct Generator: RandomNumberGenerator, @unchecked Sendable {
     deinit { Engine.api.generator_release(pointer) }
   }
 
-  /// A generator that starts from a seed.
+  /// A generator that starts from a seed; below 2³², the numbers are those PyTorch draws from the same seed.
   public init(seed: UInt64, on device: Device = .cpu) {
+    // The host's generator looks at 32 bits only, and seeds that differ in the others must not be the same.
+    let seed = seed >> 32 == 0 ? seed : Self.mixed(seed)
     state = State(Self.yielding("Generator") { Engine.api.generator_create(seed, device.description, $0) })
+  }
+
+  /// SplitMix64's output function: every bit of the result depends on every bit of the argument.
+  private static func mixed(_ seed: UInt64) -> UInt64 {
+    var z = (seed ^ (seed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
   }
 
   /// A generator that goes on from a saved state.
@@ -55,25 +64,4 @@ public struct Generator: RandomNumberGenerator, @unchecked Sendable {
     Engine.api.check(operation(), call(&result))
     return result!
   }
-}
-
-extension ct_engine {
-  /// Stops the process, in libtorch's words, where a call failed.
-  func check(_ operation: @autoclosure () -> String, _ status: ct_status) {
-    guard status == CT_OK else { fatalError("\(operation()): \(Engine.failure)") }
-  }
-}
-
-extension Tensor {
-  /// The tensor a call of the engine yields; a failure stops the process.
-  static func yielding(
-    _ operation: @autoclosure () -> String, _ call: (UnsafeMutablePointer<ct_tensor?>) -> ct_status
-  ) -> Tensor {
-    var result: ct_tensor?
-    Engine.api.check(operation(), call(&result))
-    return Tensor(owning: result!)
-  }
-
-  /// The tensor as an operator's argument.
-  package var argument: Argument { .tensor(self) }
 }

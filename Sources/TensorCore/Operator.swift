@@ -93,6 +93,8 @@ package enum Argument {
     return .int(code)
   }
   package static func optional(_ tensor: Tensor?) -> Argument { tensor.map(Argument.tensor) ?? .none }
+  package static func optional(_ integer: Int?) -> Argument { integer.map(Argument.int) ?? .none }
+  package static func optional(_ number: Double?) -> Argument { number.map(Argument.double) ?? .none }
 
   fileprivate var tensors: [Tensor] {
     switch self {
@@ -160,6 +162,20 @@ package enum Argument {
     case Int(CT_TENSORS): value.as.tensors.deallocate()
     default: break
     }
+  }
+}
+
+extension Tensor {
+  /// The tensor as an operator's argument.
+  package var argument: Argument { .tensor(self) }
+
+  /// The tensor a call of the engine yields; a failure stops the process.
+  static func yielding(
+    _ operation: @autoclosure () -> String, _ call: (UnsafeMutablePointer<ct_tensor?>) -> ct_status
+  ) -> Tensor {
+    var result: ct_tensor?
+    Engine.api.check(operation(), call(&result))
+    return Tensor(owning: result!)
   }
 }
 

@@ -1,19 +1,20 @@
 import ScorefieldArrays
 
-// Arithmetic and comparison, with broadcasting. A number takes the tensor's own type.
+// Arithmetic and comparison, with broadcasting. A number takes the tensor's own type; only a fraction beside integers
+// makes them `float64`.
 
 extension Tensor {
   public static func + (a: Tensor, b: Tensor) -> Tensor { add(a.argument, b.argument) }
-  public static func + (a: Tensor, b: Double) -> Tensor { addScalar(a.argument, .double(b)) }
+  public static func + (a: Tensor, b: Double) -> Tensor { addScalar(a.argument, a.number(b)) }
   public static func + (a: Double, b: Tensor) -> Tensor { b + a }
   public static func - (a: Tensor, b: Tensor) -> Tensor { sub(a.argument, b.argument) }
-  public static func - (a: Tensor, b: Double) -> Tensor { addScalar(a.argument, .double(-b)) }
-  public static func - (a: Double, b: Tensor) -> Tensor { rsub(b.argument, .double(a)) }
+  public static func - (a: Tensor, b: Double) -> Tensor { addScalar(a.argument, a.number(-b)) }
+  public static func - (a: Double, b: Tensor) -> Tensor { rsub(b.argument, b.number(a)) }
   public static func * (a: Tensor, b: Tensor) -> Tensor { mul(a.argument, b.argument) }
-  public static func * (a: Tensor, b: Double) -> Tensor { mulScalar(a.argument, .double(b)) }
+  public static func * (a: Tensor, b: Double) -> Tensor { mulScalar(a.argument, a.number(b)) }
   public static func * (a: Double, b: Tensor) -> Tensor { b * a }
   public static func / (a: Tensor, b: Tensor) -> Tensor { div(a.argument, b.argument) }
-  public static func / (a: Tensor, b: Double) -> Tensor { divScalar(a.argument, .double(b)) }
+  public static func / (a: Tensor, b: Double) -> Tensor { divScalar(a.argument, a.number(b)) }
   public static func / (a: Double, b: Tensor) -> Tensor { b.reciprocal() * a }
   public static prefix func - (a: Tensor) -> Tensor { neg(a.argument) }
 
@@ -21,21 +22,31 @@ extension Tensor {
   public static func -= (a: inout Tensor, b: Tensor) { a = a - b }
   public static func *= (a: inout Tensor, b: Tensor) { a = a * b }
   public static func /= (a: inout Tensor, b: Tensor) { a = a / b }
+  public static func += (a: inout Tensor, b: Double) { a = a + b }
+  public static func -= (a: inout Tensor, b: Double) { a = a - b }
   public static func *= (a: inout Tensor, b: Double) { a = a * b }
+  public static func /= (a: inout Tensor, b: Double) { a = a / b }
+
+  /// A number beside this tensor, as an operator's argument.
+  func number(_ value: Double) -> Argument {
+    let type = elementType
+    guard type.isInteger || type == .bool, let whole = Int(exactly: value) else { return .double(value) }
+    return .int(whole)
+  }
 
   /// Elementwise comparisons, `bool`.
   public static func .< (a: Tensor, b: Tensor) -> Tensor { less(a.argument, b.argument) }
-  public static func .< (a: Tensor, b: Double) -> Tensor { lessScalar(a.argument, .double(b)) }
+  public static func .< (a: Tensor, b: Double) -> Tensor { lessScalar(a.argument, a.number(b)) }
   public static func .<= (a: Tensor, b: Tensor) -> Tensor { lessEqual(a.argument, b.argument) }
-  public static func .<= (a: Tensor, b: Double) -> Tensor { lessEqualScalar(a.argument, .double(b)) }
+  public static func .<= (a: Tensor, b: Double) -> Tensor { lessEqualScalar(a.argument, a.number(b)) }
   public static func .> (a: Tensor, b: Tensor) -> Tensor { b .< a }
-  public static func .> (a: Tensor, b: Double) -> Tensor { greaterScalar(a.argument, .double(b)) }
+  public static func .> (a: Tensor, b: Double) -> Tensor { greaterScalar(a.argument, a.number(b)) }
   public static func .>= (a: Tensor, b: Tensor) -> Tensor { b .<= a }
-  public static func .>= (a: Tensor, b: Double) -> Tensor { greaterEqualScalar(a.argument, .double(b)) }
+  public static func .>= (a: Tensor, b: Double) -> Tensor { greaterEqualScalar(a.argument, a.number(b)) }
   public static func .== (a: Tensor, b: Tensor) -> Tensor { equal(a.argument, b.argument) }
-  public static func .== (a: Tensor, b: Double) -> Tensor { equalScalar(a.argument, .double(b)) }
+  public static func .== (a: Tensor, b: Double) -> Tensor { equalScalar(a.argument, a.number(b)) }
   public static func .!= (a: Tensor, b: Tensor) -> Tensor { notEqual(a.argument, b.argument) }
-  public static func .!= (a: Tensor, b: Double) -> Tensor { notEqualScalar(a.argument, .double(b)) }
+  public static func .!= (a: Tensor, b: Double) -> Tensor { notEqualScalar(a.argument, a.number(b)) }
 
   public static func .& (a: Tensor, b: Tensor) -> Tensor { and(a.argument, b.argument) }
   public static func .| (a: Tensor, b: Tensor) -> Tensor { or(a.argument, b.argument) }

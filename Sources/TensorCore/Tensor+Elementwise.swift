@@ -9,6 +9,10 @@ extension Tensor {
   public func expm1() -> Tensor { Self.expm1(argument) }
   /// `log x`, natural.
   public func log() -> Tensor { Self.log(argument) }
+  /// `log₂ x`.
+  public func log2() -> Tensor { Self.log2(argument) }
+  /// `log₁₀ x`.
+  public func log10() -> Tensor { Self.log10(argument) }
   /// `log(1 + x)`, exact for small x.
   public func log1p() -> Tensor { Self.log1p(argument) }
   /// `√x`.
@@ -47,8 +51,12 @@ extension Tensor {
   public func sigmoid() -> Tensor { Self.sigmoid(argument) }
   /// `log(1/(1 + e⁻ˣ))`.
   public func logSigmoid() -> Tensor { Self.logSigmoid(argument) }
-  /// `max(x`, 0).
+  /// `max(x, 0)`.
   public func relu() -> Tensor { Self.relu(argument) }
+  /// `x` where positive, `slope · x` elsewhere.
+  public func leakyRelu(slope: Double = 0.01) -> Tensor { Self.leakyRelu(argument, .double(slope)) }
+  /// `x` where positive, `eˣ − 1` elsewhere.
+  public func elu() -> Tensor { Self.elu(argument) }
   /// `x/(1 + e⁻ˣ)`.
   public func silu() -> Tensor { Self.silu(argument) }
   /// `−1`, 0 or 1.
@@ -72,14 +80,14 @@ extension Tensor {
     Self.gelu(argument, .string(approximate ? "tanh" : "none"))
   }
   /// `xᵖ`.
-  public func pow(_ exponent: Double) -> Tensor { Self.power(argument, .double(exponent)) }
+  public func pow(_ exponent: Double) -> Tensor { Self.power(argument, number(exponent)) }
   /// `xʸ`, elementwise.
   public func pow(_ exponent: Tensor) -> Tensor { Self.powerTensor(argument, exponent.argument) }
   /// The angle of the point (`x`, `self`).
   public func atan2(_ x: Tensor) -> Tensor { Self.atan2(argument, x.argument) }
   /// Values outside the bounds, moved to them.
   public func clamped(_ lower: Double? = nil, _ upper: Double? = nil) -> Tensor {
-    Self.clamp(argument, lower.map(Argument.double) ?? .none, upper.map(Argument.double) ?? .none)
+    Self.clamp(argument, .optional(lower), .optional(upper))
   }
   /// The same values, cut off from differentiation.
   public func detached() -> Tensor { Self.detach(argument) }
@@ -88,6 +96,8 @@ extension Tensor {
   private static let exp = Operator("aten::exp")
   private static let expm1 = Operator("aten::expm1")
   private static let log = Operator("aten::log")
+  private static let log2 = Operator("aten::log2")
+  private static let log10 = Operator("aten::log10")
   private static let log1p = Operator("aten::log1p")
   private static let sqrt = Operator("aten::sqrt")
   private static let rsqrt = Operator("aten::rsqrt")
@@ -108,6 +118,8 @@ extension Tensor {
   private static let sigmoid = Operator("aten::sigmoid")
   private static let logSigmoid = Operator("aten::log_sigmoid", as: "logSigmoid")
   private static let relu = Operator("aten::relu")
+  private static let leakyRelu = Operator("aten::leaky_relu", as: "leakyRelu")
+  private static let elu = Operator("aten::elu")
   private static let silu = Operator("aten::silu")
   private static let sign = Operator("aten::sign")
   private static let floor = Operator("aten::floor")

@@ -49,7 +49,9 @@ extension Tensor {
   /// A matrix, row by row.
   public init(rows: [[Double]]) {
     let width = rows.first?.count ?? 0
-    guard rows.allSatisfy({ $0.count == width }) else { fatalError("Tensor(rows:): rows of lengths \(rows.map(\.count))") }
+    guard rows.allSatisfy({ $0.count == width }) else {
+      fatalError("Tensor(rows:): rows of lengths \(rows.map(\.count))")
+    }
     self.init(rows.flatMap { $0 }, shape: [rows.count, width])
   }
 
@@ -81,22 +83,30 @@ extension Tensor {
   }
 
   /// The elements in row-major order as doubles.
-  public var doubles: [Double] { copied(as: .float64, 0) }
+  public var doubles: [Double] { copiedOrStop(as: .float64) }
   /// The elements in row-major order as floats.
-  public var floats: [Float] { copied(as: .float32, 0) }
+  public var floats: [Float] { copiedOrStop(as: .float32) }
   /// The elements in row-major order as integers; fractions are cut off.
-  public var integers: [Int] { copied(as: .int64, 0) }
+  public var integers: [Int] { copiedOrStop(as: .int64) }
   /// The elements in row-major order as truth values.
-  public var flags: [Bool] { copied(as: .bool, false) }
+  public var flags: [Bool] { copiedOrStop(as: .bool) }
 
-  private func copied<T>(as type: ElementType, _ zero: T) -> [T] {
+  private func copiedOrStop<T>(as type: ElementType) -> [T] {
+    guard let values = copied(as: type, of: T.self) else { fatalError("values(\(shape)): \(Engine.failure)") }
+    return values
+  }
+
+  /// The elements, converted to a type that Swift holds as `T`; nil where they cannot be read here.
+  func copied<T>(as type: ElementType, of: T.Type) -> [T]? {
     let converted = to(type)
     let count = count
-    return [T](unsafeUninitializedCapacity: count) { buffer, initialized in
+    var status = CT_OK
+    let values = [T](unsafeUninitializedCapacity: count) { buffer, initialized in
       let size = Int64(count * MemoryLayout<T>.stride)
-      if count > 0 { Engine.api.check("copy", Engine.api.copy_out(converted.handle, buffer.baseAddress, size)) }
-      initialized = count
+      if count > 0 { status = Engine.api.copy_out(converted.handle, buffer.baseAddress, size) }
+      initialized = status == CT_OK ? count : 0
     }
+    return status == CT_OK ? values : nil
   }
 
   /// The value of a tensor of one element.

@@ -23,6 +23,8 @@ extension Tensor {
   public func broadcast(to shape: [Int]) -> Tensor { Self.expand(argument, .ints(shape)) }
   /// The whole tensor repeated along each axis.
   public func tiled(_ counts: Int...) -> Tensor { Self.tile(argument, .ints(counts)) }
+  /// Each slice of an axis `count` times, one after another.
+  public func repeated(_ count: Int, _ axis: Int) -> Tensor { Self.repeatInterleave(argument, .int(count), .int(axis)) }
   /// The elements in reverse order along axes.
   public func reversed(_ axes: Int...) -> Tensor { Self.flip(argument, .ints(axes)) }
   /// Rotated along an axis.
@@ -48,6 +50,8 @@ extension Tensor {
   public func selecting(_ positions: Tensor, _ axis: Int = 0) -> Tensor {
     Self.indexSelect(argument, .int(axis), positions.argument)
   }
+  /// A new last axis of `count`, 1 at the place each `int64` element names and 0 elsewhere.
+  public func oneHot(_ count: Int) -> Tensor { Self.oneHot(argument, .int(count)) }
   /// One element per position along an axis, at the place `positions` names.
   public func gathered(_ positions: Tensor, _ axis: Int) -> Tensor {
     Self.gather(argument, .int(axis), positions.argument)
@@ -78,6 +82,7 @@ extension Tensor {
   private static let squeeze = Operator("aten::squeeze", "dim", as: "squeezed")
   private static let expand = Operator("aten::expand", as: "broadcast")
   private static let tile = Operator("aten::tile", as: "tiled")
+  private static let repeatInterleave = Operator("aten::repeat_interleave", "self_int", as: "repeated")
   private static let flip = Operator("aten::flip", as: "reversed")
   private static let roll = Operator("aten::roll", as: "rolled")
   private static let concatenate = Operator("aten::cat", as: "concatenated")
@@ -86,6 +91,7 @@ extension Tensor {
   private static let narrow = Operator("aten::narrow", as: "narrowed")
   private static let indexSelect = Operator("aten::index_select", as: "selecting")
   private static let gather = Operator("aten::gather", as: "gathered")
+  private static let oneHot = Operator("aten::one_hot", as: "oneHot")
   private static let topk = Operator("aten::topk", as: "top")
   private static let sort = Operator("aten::sort", "stable", as: "sorted")
   private static let lowerTriangle = Operator("aten::tril", as: "triangle")

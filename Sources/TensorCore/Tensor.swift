@@ -3,7 +3,8 @@ import ScorefieldArrays
 
 /// An array of numbers on a device: an immutable value.
 ///
-/// Operations are libtorch's, with its broadcasting and its type promotion. An operation that is asked for the impossible
+/// Operations are libtorch's, with its broadcasting and its type promotion; integers that become fractions become
+/// `float64`. An operation that is asked for the impossible
 /// (shapes that do not fit, types that do not mix) is a mistake in the program and stops it with the operation, the shapes
 /// and libtorch's words.
 public struct Tensor: @unchecked Sendable {
@@ -55,13 +56,24 @@ extension Tensor: CustomStringConvertible {
   /// Type, shape and, for a small tensor, its values in row-major order.
   public var description: String {
     let head = "Tensor(\(elementType.rawValue) \(shape) \(device))"
-    guard count <= 64, elementType != .complex64, elementType != .complex128 else { return head }
-    return "\(head) \(doubles)"
+    guard count <= 64, let values = printable else { return head }
+    return "\(head) [\(values.joined(separator: ", "))]"
+  }
+
+  /// The elements as the type writes them; nil where there is no notation, or inside ``vmap(over:_:)``.
+  private var printable: [String]? {
+    switch elementType {
+    case .complex64, .complex128, .float4E2M1, .float6E2M3, .float6E3M2: nil
+    case .bool: copied(as: .bool, of: Bool.self)?.map { "\($0)" }
+    case .uint64: copied(as: .int64, of: UInt64.self)?.map { "\($0)" }
+    case let type where type.isInteger: copied(as: .int64, of: Int.self)?.map { "\($0)" }
+    case .float64: copied(as: .float64, of: Double.self)?.map { "\($0)" }
+    default: copied(as: .float32, of: Float.self)?.map { "\($0)" }
+    }
   }
 }
 
 extension ElementType {
-  /// libtorch's numbers, in the order of `pairs`.
   private static let pairs: [(ElementType, Int)] = [
     (.uint8, CT_UINT8), (.int8, CT_INT8), (.int16, CT_INT16), (.int32, CT_INT32), (.int64, CT_INT64),
     (.float16, CT_FLOAT16), (.float32, CT_FLOAT32), (.float64, CT_FLOAT64), (.complex64, CT_COMPLEX64),
@@ -70,11 +82,13 @@ extension ElementType {
     (.float8E8M0, CT_FLOAT8_E8M0), (.float4E2M1, CT_FLOAT4_E2M1),
   ].map { ($0, Int($1)) }
 
+  private static let byCode = (0...64).map { code in pairs.first { $0.1 == code }?.0 }
+
   init(engine code: Int32) {
-    guard let pair = Self.pairs.first(where: { $0.1 == Int(code) }) else {
+    guard Self.byCode.indices.contains(Int(code)), let type = Self.byCode[Int(code)] else {
       fatalError("elementType: libtorch's type \(code) has no name here")
     }
-    self = pair.0
+    self = type
   }
 
   /// libtorch's number for the type, or nil where it has none.

@@ -3,7 +3,7 @@ import ScorefieldArrays
 /// What may stand between a tensor's brackets: an `Int`, a range, ``Axis``, a tensor of positions or of truth values.
 ///
 /// As in NumPy, negative numbers count from the end, ranges are cut at the end of the axis, and tensors of positions
-/// take their common shape.
+/// take their common shape. An `Int` takes its axis away before tensors are looked at, as in PyTorch.
 public protocol TensorSubscript {
   var tensorIndex: TensorIndex { get }
 }
@@ -73,22 +73,30 @@ extension Tensor {
       }
     }
     guard named <= rank else { fatalError("subscript(\(shape)): \(named) indices for \(rank) axes") }
+    guard indices.count(where: { if case .rest = $0 { true } else { false } }) <= 1 else {
+      fatalError("subscript(\(shape)): .rest stands twice")
+    }
 
     var result = self
     var axis = 0
+    // What libtorch is told of the axes before `covered`: one entry each, but one for all the axes of a mask.
     var gaps: [Tensor?] = []
+    var covered = 0
     for index in indices {
       switch index {
       case .position(let position):
         result = Self.select(result.argument, .int(axis), .int(position))
         continue
       case .range(let from, let to, let step):
-        result = Self.slice(result.argument, .int(axis), .int(from), to.map(Argument.int) ?? .none, .int(step))
+        result = Self.slice(result.argument, .int(axis), .int(from), .optional(to), .int(step))
       case .new: result = result.expanded(at: axis)
       case .rest: axis += rank - named - 1
       case .tensor(let positions):
-        gaps += [Tensor?](repeating: nil, count: axis - gaps.count) + [positions]
+        gaps += [Tensor?](repeating: nil, count: axis - covered)
+        // libtorch takes bytes for truth values.
+        gaps.append(positions.elementType.isInteger ? positions.to(.int64) : positions)
         if positions.elementType == .bool { axis += positions.rank - 1 }
+        covered = axis + 1
       }
       axis += 1
     }

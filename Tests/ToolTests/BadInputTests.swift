@@ -10,7 +10,7 @@ import Testing
     let line: String
     /// Overrides of the options of a good call; nil takes one away.
     var options: [String: String?] = [:]
-    var flags: [String] = []
+    var command = "fisher"
     var environment: [String: String] = [:]
     /// Puts the bad file there.
     var prepare: @Sendable (Tool) throws -> Void = { _ in }
@@ -31,6 +31,12 @@ import Testing
 
   static func bad(_ name: String, _ line: String, at array: HostArray) -> Kind {
     Kind(name: name, status: 65, line: line, options: ["--at": "bad.npy"]) { try $0.put(array, at: "bad.npy") }
+  }
+
+  static func mixture(_ name: String, _ status: Int32, _ line: String, _ text: String?) -> Kind {
+    Kind(name: name, status: status, line: line, options: ["--model": "bad.json"]) { tool in
+      if let text { try tool.put(Array(text.utf8), at: "bad.json") }
+    }
   }
 
   static let kinds: [Kind] = [
@@ -168,7 +174,9 @@ import Testing
         "--time: the value 'noon' is invalid for '--time <time>'; see 'scorefield --help' or 'scorefield <command> --help'",
       options: ["--time": "noon"]),
     Kind(
-      name: "an unknown method", status: 64, line: "--method: 'magic' is no method for this model; use auto or exact",
+      name: "an unknown method", status: 64,
+      line: "--method: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
+        + "hutchinson:n, hutch++:n, gaussian, null",
       options: ["--method": "magic"]),
     Kind(
       name: "an unknown element type", status: 64,
@@ -211,7 +219,160 @@ import Testing
       name: "no engine", status: 69,
       line: "/nowhere: holds no engine; run 'Scripts/bootstrap /nowhere', or unset SCOREFIELD_ENGINE",
       environment: ["SCOREFIELD_ENGINE": "/nowhere"]),
+
+    // Mixtures.
+    mixture("no such mixture", 66, "bad.json: no such file; check the path", nil),
+    mixture(
+      "a mixture that is no JSON", 65,
+      "bad.json: is not JSON, or holds a number that is not finite; write {\"weights\": […], \"means\": [[…], …], \"stds\": […]}",
+      "{\"weights\": [1,"),
+    mixture(
+      "a mixture without means", 65,
+      "bad.json: has no 'means'; write {\"weights\": […], \"means\": [[…], …], \"stds\": […]}",
+      "{\"weights\": [1], \"stds\": [1]}"),
+    mixture(
+      "a mixture of ragged means", 65,
+      "bad.json: mean 1 of 'means' has 1 numbers, the first 2; give all of them as many",
+      "{\"weights\": [0.5, 0.5], \"means\": [[0, 1], [1]], \"stds\": [1, 1]}"),
+    mixture(
+      "a negative weight", 65, "bad.json: a weight is negative; give numbers that are 0 or larger",
+      "{\"weights\": [-1, 2], \"means\": [[0, 1], [1, 0]], \"stds\": [1, 1]}"),
+    mixture(
+      "a negative deviation", 65, "bad.json: a standard deviation is negative; give numbers that are 0 or larger",
+      "{\"weights\": [1], \"means\": [[0, 1]], \"stds\": [-1]}"),
+    mixture(
+      "a covariance that is none", 65,
+      "bad.json: covariance 0 has the negative eigenvalue -1.0; give a positive semidefinite matrix",
+      "{\"weights\": [1], \"means\": [[0, 1]], \"covariances\": [[[1, 2], [2, 1]]]}"),
+    mixture(
+      "a covariance that is not symmetric", 65,
+      "bad.json: covariance 0 is not symmetric; give a matrix that equals its transpose",
+      "{\"weights\": [1], \"means\": [[0, 1]], \"covariances\": [[[1, 2], [0, 5]]]}"),
+    mixture(
+      "weights that do not belong", 65, "bad.json: weights have shape [2], the means [1, 2]; give one weight per mean",
+      "{\"weights\": [1, 1], \"means\": [[0, 1]], \"stds\": [1]}"),
+    mixture(
+      "a mixture of another dimension", 65,
+      "x.npy: holds samples of shape [2], the model of shape [3]; give arrays that belong together",
+      "{\"weights\": [1], \"means\": [[0, 1, 2]], \"stds\": [1]}"),
+    Kind(
+      name: "a covariance of no data", status: 64,
+      line: "--method: 'gaussian' needs a data set and the model is none; give one with --data",
+      options: ["--model": "bad.json", "--method": "gaussian"]
+    ) { try $0.put(Array("{\"weights\": [1], \"means\": [[0, 1]], \"stds\": [1]}".utf8), at: "bad.json") },
+
+    // Likelihoods.
+    Kind(
+      name: "samples with NaN", status: 65, line: "bad.npy: contains NaN; remove or replace such values",
+      options: ["--samples": "bad.npy"], command: "likelihood"
+    ) { try $0.put([.nan, 0, 0, 0], shape: [2, 2], at: "bad.npy") },
+    Kind(
+      name: "samples of another dimension", status: 65,
+      line: "bad.npy: holds samples of shape [3], the model of shape [2]; give arrays that belong together",
+      options: ["--samples": "bad.npy"], command: "likelihood"
+    ) { try $0.put([1, 0, 0], shape: [1, 3], at: "bad.npy") },
+    Kind(
+      name: "a likelihood that runs backwards", status: 64,
+      line: "--from: 5.0 is not before --to 2.0; run from the data up to the noise",
+      options: ["--from": "5", "--to": "2"],
+      command: "likelihood"),
+    Kind(
+      name: "a start before the schedule", status: 64,
+      line: "--from: 0.0 is outside 0.0001…100.0, the times of 'edm'; choose a time in that range",
+      options: ["--from": "0"], command: "likelihood"),
+    Kind(
+      name: "an unknown likelihood solver", status: 64,
+      line: "--solver: 'rk5' is no solver of likelihoods; use dopri5:rtol=1e-5,atol=1e-5, rk4:n, heun:n or euler:n",
+      options: ["--solver": "rk5"], command: "likelihood"),
+    Kind(
+      name: "no tolerance", status: 64, line: "--solver: rtol 0.0 is no tolerance; give a number between 0 and 1",
+      options: ["--solver": "dopri5:rtol=0"], command: "likelihood"),
+    Kind(
+      name: "no steps", status: 64, line: "--solver: '0' is no positive count; write rk4:50",
+      options: ["--solver": "rk4:0"], command: "likelihood"),
+    Kind(
+      name: "an unknown prior", status: 64, line: "--prior: 'flat' is no prior; use exact or normal",
+      options: ["--prior": "flat"], command: "likelihood"),
+    Kind(
+      name: "an unknown trace", status: 64,
+      line: "--trace: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
+        + "hutchinson:n, hutch++:n, gaussian, null", options: ["--trace": "magic"], command: "likelihood"),
+    Kind(
+      name: "too few products", status: 64,
+      line: "--trace: 'hutch++:2' has too few products for its three parts; give at least 3",
+      options: ["--trace": "hutch++:2"], command: "likelihood"),
+    Kind(
+      name: "an unknown dequantisation", status: 64,
+      line: "--dequantize: 'flow' is no dequantisation; use none, uniform:k or truncated-normal:k",
+      options: ["--dequantize": "flow"], command: "likelihood"),
+    Kind(
+      name: "real numbers dequantised", status: 64,
+      line: "--dequantize: 'uniform:2' is for grey levels, and x.npy holds float64; give integers, or use none",
+      options: ["--dequantize": "uniform:2"], command: "likelihood"),
+
+    // Samples.
+    Kind(
+      name: "neither count nor start", status: 64,
+      line: "--count: is missing; give either how many samples to draw or the states to start from",
+      options: ["--count": String?.none], command: "sample"),
+    Kind(
+      name: "both count and start", status: 64,
+      line: "--count: and --start are both given; give either how many samples to draw or the states to start from",
+      options: ["--start": "x.npy"], command: "sample"),
+    Kind(
+      name: "no samples", status: 64, line: "--count: 0 is no count of samples; give a positive number",
+      options: ["--count": "0"], command: "sample"),
+    Kind(
+      name: "no sampler", status: 64,
+      line: "--solver: 'magic' is no sampler; use euler, heun, rk4, ddim or dopri5:rtol=1e-5,atol=1e-5",
+      options: ["--solver": "magic"], command: "sample"),
+    Kind(
+      name: "no grid", status: 64,
+      line: "--grid: 'log' is no grid; use one of uniform-time, uniform-half-log-snr, karras:rho=7",
+      options: ["--grid": "log"], command: "sample"),
+    Kind(
+      name: "zero steps", status: 64, line: "--steps: 0 is no count of steps; give a positive number",
+      options: ["--steps": "0"], command: "sample"),
+    Kind(
+      name: "a sampler that runs backwards", status: 64,
+      line: "--from: 1.0 is not after --to 2.0; run from the noise down to the data",
+      options: ["--from": "1", "--to": "2"],
+      command: "sample"),
+    Kind(
+      name: "a picture of what is none", status: 64,
+      line: "--out: s.png is a picture and samples have shape [2]; give a name ending in .npy or .safetensors",
+      options: ["--out": "s.png"], command: "sample"),
+    Kind(
+      name: "a path of no known format", status: 64,
+      line: "--trajectory: 't.txt' ends in no format that is known; give a name ending in .safetensors",
+      options: ["--trajectory": "t.txt"], command: "sample"),
   ]
+
+  /// Calls that work, from which each bad one differs.
+  static let goodCalls: [String: [String: String?]] = [
+    "fisher": [
+      "--model": "points.npy", "--schedule": "vp", "--time": "0.5", "--at": "x.npy", "--levels": "17",
+      "--out": "f.safetensors",
+    ],
+    "likelihood": [
+      "--model": "points.npy", "--schedule": "edm", "--from": "1", "--samples": "x.npy", "--levels": "17",
+      "--out": "l.safetensors",
+    ],
+    "sample": [
+      "--model": "points.npy", "--schedule": "edm", "--count": "3", "--steps": "4", "--out": "samples.npy",
+    ],
+  ]
+
+  @Test("what the bad calls differ from works", arguments: goodCalls.keys.sorted())
+  func works(_ command: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put([0.5, 0, 0, -0.5, 0, 0], shape: [3, 2], at: "points.npy")
+      try tool.put([0.1, 0.2, -0.3, 0.4], shape: [2, 2], at: "x.npy")
+      let options = try #require(Self.goodCalls[command])
+      let answer = try tool.run([command] + options.flatMap { key, value in value.map { [key, $0] } ?? [] })
+      #expect(answer.status == 0 && answer.messages == "")
+    }
+  }
 
   @Test("one line, the right status, nothing on stdout, no file", arguments: kinds)
   func refused(_ kind: Kind) throws {
@@ -221,13 +382,10 @@ import Testing
       try kind.prepare(tool)
       let before = try tool.names()
 
-      var options: [String: String?] = [
-        "--model": "points.npy", "--schedule": "vp", "--time": "0.5", "--at": "x.npy", "--levels": "17",
-        "--out": "f.safetensors",
-      ]
+      var options = try #require(Self.goodCalls[kind.command])
       options.merge(kind.options) { $1 }
       let arguments = options.sorted { $0.key < $1.key }.flatMap { key, value in value.map { [key, $0] } ?? [] }
-      let answer = try tool.run(["fisher"] + arguments + kind.flags, environment: kind.environment)
+      let answer = try tool.run([kind.command] + arguments, environment: kind.environment)
 
       #expect(answer.status == kind.status)
       #expect(answer.messages == "scorefield: \(kind.line)\n")

@@ -58,7 +58,7 @@ struct ArrayInput {
         .badData, path, "holds the grey level \(found), outside 0…\(levels - 1)",
         repair: "say how many levels there are with --levels, or give floating-point numbers")
     }
-    return (2 * grey / Double(levels - 1) - 1).to(type)
+    return GreyLevels(levels).scaled(grey, type: type)
   }
 
   private func finite(_ tensor: Tensor) throws(Failure) -> Tensor {
@@ -70,18 +70,5 @@ struct ArrayInput {
         repair: isOurs ? "use --dtype float64" : "remove or replace such values")
     }
     return tensor
-  }
-}
-
-extension ArrayInput {
-  /// Expects so many per sample, whatever their shape.
-  func expecting(sample: [Int], of other: String) throws(Failure) -> ArrayInput {
-    let own = Array(array.shape.dropFirst())
-    guard own.reduce(1, *) == sample.reduce(1, *) else {
-      throw Failure(
-        .badData, path, "holds samples of shape \(own), \(other) of shape \(sample)",
-        repair: "give arrays that belong together")
-    }
-    return self
   }
 }

@@ -1,23 +1,75 @@
 import Scorefield
 
-/// What `--model` names, as far as it can be known before a schedule: a data set, whose field is exact.
+/// What `--model` names: a data set or a mixture of Gaussians, whose field is exact.
 struct ModelInput {
   let path: String
-  private let points: ArrayInput
+  private let content: Content
 
-  init(_ path: String) throws {
-    self.path = path
-    points = try ArrayInput(path)
+  private enum Content {
+    case points(ArrayInput)
+    case mixture(Bytes)
   }
 
-  /// The shape of one sample.
-  var sampleShape: [Int] { Array(points.array.shape.dropFirst()) }
+  /// Reads the model, as far as that needs no engine.
+  init(_ path: String) throws {
+    self.path = path
+    content =
+      ArrayOutput.fileExtension(of: path) == "json"
+      ? .mixture(try Bytes(mapping: path)) : .points(try ArrayInput(path))
+  }
 
-  /// The model's field on a schedule; samples have the given shape of as many elements.
-  func field(
-    on schedule: any NoiseSchedule, type: ElementType, levels: Int, samples shape: [Int]
-  ) throws -> EmpiricalDenoiser {
-    let data = try points.data(type, levels: levels)
-    return EmpiricalDenoiser(data: data.reshaped([data.batch] + shape), on: schedule)
+  /// The model's field on a schedule.
+  ///
+  /// - Parameters:
+  ///   - schedule: How its data become noise.
+  ///   - type: The element type of everything.
+  ///   - levels: The grey levels of integer data.
+  /// - Returns: The field and what is known of the data.
+  /// - Throws: Where the file holds no model.
+  func loaded(on schedule: any NoiseSchedule, type: ElementType, levels: Int) throws -> LoadedModel {
+    switch content {
+    case .points(let input):
+      let data = try input.data(type, levels: levels)
+      return LoadedModel(path: path, field: EmpiricalDenoiser(data: data, on: schedule), points: data)
+    case .mixture(let bytes):
+      let mixture = try GaussianMixture(json: bytes, name: path)
+      return LoadedModel(
+        path: path, field: GaussianMixtureDenoiser(mixture, on: schedule), points: nil, dimension: mixture.dimension)
+    }
+  }
+}
+
+/// A model whose field is exact.
+struct LoadedModel {
+  let path: String
+  let field: any ExactField
+  /// The data set, where that is the model.
+  let points: Tensor?
+  /// The shape of one sample.
+  let sampleShape: [Int]
+
+  init(path: String, field: any ExactField, points: Tensor?, dimension: Int = 0) {
+    (self.path, self.field, self.points) = (path, field, points)
+    sampleShape = points.map { Array($0.shape.dropFirst()) } ?? [dimension]
+  }
+
+  /// Samples in the model's own shape; others of as many numbers are reshaped.
+  func accepts(_ input: ArrayInput) throws(Failure) {
+    let own = Array(input.array.shape.dropFirst())
+    guard own.reduce(1, *) == sampleShape.reduce(1, *) else {
+      throw Failure(
+        .badData, input.path, "holds samples of shape \(own), the model of shape \(sampleShape)",
+        repair: "give arrays that belong together")
+    }
+  }
+
+  /// The median distance from a data point to the next one, over at most 256 points; nil where there is only one.
+  var spacing: Double? {
+    guard let points, points.batch > 1 else { return nil }
+    let rows = points.flattened
+    let step = max(1, rows.batch / 256)
+    let some = rows.selecting(Tensor(Array(stride(from: 0, to: rows.batch, by: step).prefix(256))))
+    // The nearest is the point itself.
+    return some.distances(to: rows).top(2, largest: false).values[Axis.all, 1].quantile(0.5).item
   }
 }

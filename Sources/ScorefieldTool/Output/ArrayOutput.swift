@@ -17,20 +17,24 @@ struct ArrayOutput {
   ///
   /// - Parameters:
   ///   - path: The file to write.
+  ///   - option: The option that named it.
   ///   - single: The array a `.npy` would hold, for commands that have one main result.
+  ///   - others: Further endings that are known.
   /// - Throws: Where the name or the place will not do.
-  init(_ path: String, single: String? = nil) throws(Failure) {
+  init(_ path: String, option: String = "--out", single: String? = nil, others: String? = nil) throws(Failure) {
     self.path = path
     switch Self.fileExtension(of: path) {
     case "safetensors": format = .safetensors
     case "npy" where single != nil: format = .npy
     case "npy":
       throw .option(
-        "--out", "a .npy file holds one array and there are several", repair: "give a name ending in .safetensors")
+        option, "a .npy file holds one array and there are several",
+        repair: "give a name ending in .safetensors")
     default:
+      let known = [".safetensors", single == nil ? nil : ".npy", others].compactMap { $0 }
       throw .option(
-        "--out", "'\(path)' ends in no format that is known",
-        repair: "give a name ending in .safetensors\(single == nil ? "" : " or .npy")")
+        option, "'\(path)' ends in no format that is known",
+        repair: "give a name ending in \(known.joined(separator: " or "))")
     }
     try Self.checkWritable(path)
   }

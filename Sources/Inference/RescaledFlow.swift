@@ -1,0 +1,71 @@
+import RealModule
+import ScorefieldArrays
+import ScorefieldFields
+import ScorefieldPaths
+import ScorefieldTensorCore
+
+/// The probability flow of `x̄ = x/α` in `κ = log(σ/α)`, and beside it what the log-density gains along the way.
+///
+///     dx̄/dκ = x̄ − x̂₀(α x̄, t),   dc/dκ = (σ²/d) tr F(α x̄, t)
+///
+/// In these coordinates every schedule has the same flow and no rate of it ever occurs. The state is `[B, d + columns]` in
+/// `float64`, whatever the samples are: it is a long sum of small things.
+struct RescaledFlow: VelocityField {
+  let denoiser: any Denoiser
+  /// `tr F`, one row per column of the state, `[columns, B]`; nil where there are no columns.
+  let traces: (@Sendable (Tensor, Double) -> Tensor)?
+  /// The shape of one sample, and the element type the denoiser is asked in.
+  let pointShape: [Int]
+  let elementType: ElementType
+  /// The times between which the flow is used, and their `κ`.
+  let from, to: Double
+  let start, end: Double
+
+  init(
+    _ denoiser: any Denoiser, samples x: Tensor, from: Double, to: Double,
+    traces: (@Sendable (Tensor, Double) -> Tensor)? = nil
+  ) {
+    guard x.rank >= 1, x.elementType == .float64 || x.elementType == .float32 else {
+      fatalError("probability flow(\(x.shape) \(x.elementType.rawValue)): needs [B, …] of float32 or float64")
+    }
+    (self.denoiser, self.traces, self.from, self.to) = (denoiser, traces, from, to)
+    (pointShape, elementType) = (Array(x.shape.dropFirst()), x.elementType)
+    start = -denoiser.schedule.kernel(at: from).halfLogSNR
+    end = -denoiser.schedule.kernel(at: to).halfLogSNR
+  }
+
+  var dimension: Int { pointShape.reduce(1, *) }
+
+  /// The time of a `κ`; the ends exactly.
+  private func time(at kappa: Double) -> Double {
+    if kappa == start { return from }
+    if kappa == end { return to }
+    let time = denoiser.schedule.time(atHalfLogSNR: -kappa)
+    return min(max(time, min(from, to)), max(from, to))
+  }
+
+  /// The state at `from`, without columns.
+  func rescaled(_ x: Tensor) -> Tensor {
+    x.to(.float64).flattened / denoiser.schedule.kernel(at: from).alpha
+  }
+
+  /// The points `x` of a state at a `κ`, `[B, …]`.
+  func points(_ state: Tensor, at kappa: Double) -> Tensor {
+    points(state, denoiser.schedule.kernel(at: time(at: kappa)))
+  }
+
+  private func points(_ state: Tensor, _ kernel: PerturbationKernel) -> Tensor {
+    let rescaled = state.narrowed(1, from: 0, count: dimension)
+    return (kernel.alpha * rescaled).reshaped([state.batch] + pointShape).to(elementType)
+  }
+
+  func velocity(_ state: Tensor, at kappa: Double) -> Tensor {
+    let time = time(at: kappa)
+    let kernel = denoiser.schedule.kernel(at: time)
+    let x = points(state, kernel)
+    let velocity = state.narrowed(1, from: 0, count: dimension) - denoiser.denoise(x, at: time).to(.float64).flattened
+    guard let traces else { return velocity }
+    let rates = (kernel.sigma * kernel.sigma / Double(dimension)) * traces(x, time).to(.float64).transposed
+    return .concatenated([velocity, rates], 1)
+  }
+}

@@ -1,0 +1,179 @@
+import ArgumentParser
+import Scorefield
+
+struct LikelihoodCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "likelihood", abstract: "How likely each sample is: log q and bits per dimension.",
+    discussion: """
+      Integrates the probability flow from --from up to --to. Writes log_likelihood, bits_per_dim, standard_error and \
+      latent. Integer samples are grey levels and are dequantised.
+      """)
+
+  @OptionGroup var common: CommonOptions
+
+  @Option(help: "The model: a data set (.npy, .csv, a folder of PNGs) or a mixture of Gaussians (.json).")
+  var model: String
+
+  @Option(help: "The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,….")
+  var schedule: String
+
+  @Option(help: "The samples, shape [B, …].")
+  var samples: String
+
+  @Option(help: "How the trace is had: \(FisherMethodInput.names.joined(separator: ", ")).")
+  var trace = "auto"
+
+  @Option(help: "dopri5:rtol=1e-5,atol=1e-5, rk4:n, heun:n or euler:n.")
+  var solver = "dopri5"
+
+  @Option(help: "none, uniform:k or truncated-normal:k draws (default: uniform:1 for grey levels, none otherwise).")
+  var dequantize: String?
+
+  @Option(help: "The time the samples are taken to be at (default: 1e-3; edm: 0.002).")
+  var from: Double?
+
+  @Option(help: "The time the prior takes over (default: the end; edm: 80).")
+  var to: Double?
+
+  @Option(help: "The distribution at --to: exact (the field's own) or normal.")
+  var prior = "exact"
+
+  @Option(help: "Data for methods that need some, where the model is none.")
+  var data: String?
+
+  @Option(help: "Where the arrays go (.safetensors; .npy: log_likelihood alone).")
+  var out: String?
+
+  private struct Body: Encodable {
+    let model, schedule, trace, solver, dequantize, prior, outcome: String
+    let from, to: Double
+    let samples, dimension: Int
+    let levels: Int?
+    let logLikelihood, bitsPerDim: [Double]
+    let standardError: [Double]?
+    let priorError: [Double]
+    let meanLogLikelihood, meanBitsPerDim: Double
+    let meanStandardError: Double?
+    let meanPriorError: Double
+    let nfe: Int
+    let spacing: Double?
+    let warnings: [String]
+    let out: String?
+  }
+
+  mutating func run() throws {
+    let type = try common.validated()
+    let schedule = try ScheduleInput(schedule)
+    let ends = TimeEnds(of: schedule.schedule)
+    let from = try schedule.time(self.from ?? ends.data, option: "--from")
+    let to = try schedule.time(self.to ?? ends.noise, option: "--to")
+    guard from < to else {
+      throw Failure.option("--from", "\(from) is not before --to \(to)", repair: "run from the data up to the noise")
+    }
+    let method = try FisherMethodInput(trace, option: "--trace")
+    let solver = try LikelihoodSolver(self.solver)
+    guard ["exact", "normal"].contains(prior) else {
+      throw Failure.option("--prior", "'\(prior)' is no prior", repair: "use exact or normal")
+    }
+    let output = try out.map { path throws(Failure) in try ArrayOutput(path, single: "log_likelihood") }
+    let source = try ModelInput(model)
+    let input = try ArrayInput(samples)
+    let reference = try data.map { try ArrayInput($0) }
+    let dequantization = try Dequantization(dequantize ?? (input.isLevels ? "uniform" : "none"))
+    guard input.isLevels || dequantization == .none else {
+      throw Failure.option(
+        "--dequantize",
+        "'\(dequantize ?? "")' is for grey levels, and \(input.path) holds \(input.array.elementType.rawValue)",
+        repair: "give integers, or use none")
+    }
+
+    try common.start()
+    let model = try source.loaded(on: schedule.schedule, type: type, levels: common.levels)
+    try model.accepts(input)
+    try reference.map(model.accepts)
+    let x = try input.data(type, levels: common.levels)
+    let shape = [x.batch] + model.sampleShape
+    let covarianceData = try reference?.data(type, levels: common.levels) ?? model.points
+    guard !method.needsData || covarianceData != nil else {
+      throw Failure.option(
+        "--trace", "'\(method.name)' needs a data set and the model is none", repair: "give one with --data")
+    }
+    let (spacing, warnings) = warnings(model, schedule.schedule.kernel(at: from))
+    for warning in warnings { Terminal.say("scorefield: warning: \(warning)") }
+
+    let clock = ContinuousClock()
+    let start = clock.now
+    let counter = EvaluationCounter()
+    let progress = FlowProgress("likelihood", from: from, to: to, on: schedule.schedule)
+    let denoiser = CountedDenoiser(WatchedDenoiser(base: model.field, progress: progress), counter: counter)
+    let access = method.access(
+      field: model.field, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
+      seed: common.seed)
+    let prior = self.prior == "exact" ? Prior.exact(model.field) : .normal
+    let found: Likelihood
+    if input.isLevels {
+      var generator = Generator(seed: common.seed)
+      found = logLikelihood(
+        of: Tensor(input.array).reshaped(shape), in: GreyLevels(common.levels), dequantized: dequantization,
+        using: &generator, under: denoiser, trace: access, type: type, from: from, to: to, prior: prior, solver: solver)
+    } else {
+      found = logLikelihood(
+        of: x.reshaped(shape), under: denoiser, trace: access, from: from, to: to, prior: prior, solver: solver)
+    }
+    let (densities, bits) = (found.logLikelihood.doubles, found.bitsPerDim.doubles)
+    // Whatever the prior, the field's own marginal says what it gets wrong.
+    let priorError =
+      Prior.exact(model.field).logDensity(found.latent, at: to, on: schedule.schedule)
+      - prior.logDensity(found.latent, at: to, on: schedule.schedule)
+    let (errors, priorErrors) = (found.standardError?.doubles, priorError.doubles)
+    let seconds = (clock.now - start).seconds
+    progress.finish()
+
+    let arrays = [
+      ("log_likelihood", found.logLikelihood), ("bits_per_dim", found.bitsPerDim),
+      ("latent", found.latent.reshaped(x.shape)),
+      ("standard_error", found.standardError ?? Tensor.zeros(like: found.logLikelihood)), ("prior_error", priorError),
+    ]
+    try output?.write(arrays, single: "log_likelihood")
+
+    func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+    if common.json {
+      let body = Body(
+        model: self.model, schedule: schedule.text, trace: method.name, solver: self.solver,
+        dequantize: dequantize ?? (input.isLevels ? "uniform:1" : "none"), prior: self.prior,
+        outcome: found.outcome.rawValue, from: from, to: to, samples: x.batch, dimension: x.count / x.batch,
+        levels: input.isLevels ? common.levels : nil, logLikelihood: densities, bitsPerDim: bits, standardError: errors,
+        priorError: priorErrors, meanLogLikelihood: mean(densities), meanBitsPerDim: mean(bits),
+        meanStandardError: errors.map(mean), meanPriorError: mean(priorErrors), nfe: found.evaluations,
+        spacing: spacing, warnings: warnings, out: out)
+      print(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
+    } else {
+      var table = Table(["sample", "log q", "bits/dim"] + (errors == nil ? [] : ["± one s.e. of log q"]))
+      for index in densities.indices.prefix(20) {
+        table.add(
+          ["\(index)", fixed(densities[index], 4), fixed(bits[index], 4)]
+            + (errors.map { [significant($0[index], 2)] } ?? []))
+      }
+      print(table.text)
+      if densities.count > 20 {
+        print("… and \(densities.count - 20) more\(out == nil ? "; --out writes them all" : "")")
+      }
+      print(
+        "mean \(fixed(mean(densities), 4)) nats, \(fixed(mean(bits), 4)) bits/dim; \(found.evaluations) evaluations")
+      if found.outcome != .converged { print("the integration did not settle: \(found.outcome.rawValue)") }
+    }
+  }
+
+  /// Below the spacing of its points a data set's field knows only the nearest one.
+  private func warnings(_ model: LoadedModel, _ kernel: PerturbationKernel) -> (spacing: Double?, [String]) {
+    guard let spacing = model.spacing else { return (nil, []) }
+    guard kernel.noiseToSignal < spacing else { return (spacing, []) }
+    return (
+      spacing,
+      [
+        "--from: sigma/alpha there is \(significant(kernel.noiseToSignal, 3)), below the points' median spacing "
+          + "\(significant(spacing, 3)); choose a later time, or read the answer as the distance to the nearest point"
+      ]
+    )
+  }
+}

@@ -1,0 +1,119 @@
+import ArgumentParser
+import Scorefield
+import ScorefieldImages
+
+struct SampleCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sample", abstract: "Draw samples from a model, and keep their path.",
+    discussion: "Starts from noise (--count) or from given states (--start) and steps along a grid of times.")
+
+  @OptionGroup var common: CommonOptions
+
+  @Option(help: "The model: a data set (.npy, .csv, a folder of PNGs) or a mixture of Gaussians (.json).")
+  var model: String
+
+  @Option(help: "The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,….")
+  var schedule: String
+
+  @Option(help: "euler, heun, rk4, ddim or dopri5:rtol=1e-5,atol=1e-5.")
+  var solver = "ddim"
+
+  @Option(help: "How many steps.")
+  var steps = 50
+
+  @Option(help: "uniform-time, uniform-half-log-snr or karras:rho=7.")
+  var grid = "uniform-half-log-snr"
+
+  @Option(help: "The first time (default: the end; edm: 80).")
+  var from: Double?
+
+  @Option(help: "The last time (default: 1e-3; edm: 0.002).")
+  var to: Double?
+
+  @Flag(name: .customLong("no-final-denoise"), help: "Leave the noise of the last time in the samples.")
+  var noFinalDenoise = false
+
+  @Option(help: "How many samples to draw.")
+  var count: Int?
+
+  @Option(help: "The states at the first time, shape [B, …], in place of noise.")
+  var start: String?
+
+  @Option(help: "Where the samples go: .png, .npy or .safetensors.")
+  var out: String
+
+  @Option(help: "Where times, states and denoised go (.safetensors).")
+  var trajectory: String?
+
+  private struct Body: Encodable {
+    let model, schedule, solver, grid, outcome, out: String
+    let from, to: Double
+    let steps, samples, dimension, nfe: Int
+    let finalDenoise: Bool
+    let trajectory: String?
+  }
+
+  mutating func run() throws {
+    let type = try common.validated()
+    let schedule = try ScheduleInput(schedule)
+    let ends = TimeEnds(of: schedule.schedule)
+    let from = try schedule.time(self.from ?? ends.noise, option: "--from")
+    let to = try schedule.time(self.to ?? ends.data, option: "--to")
+    guard from > to else {
+      throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
+    }
+    guard steps > 0, steps <= 1_000_000 else {
+      throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a positive number")
+    }
+    let spread = try GridInput(grid)
+    let solver = try SamplerInput(self.solver)
+    guard (count == nil) != (start == nil) else {
+      throw Failure.option(
+        "--count", count == nil ? "is missing" : "and --start are both given",
+        repair: "give either how many samples to draw or the states to start from")
+    }
+    guard count.map({ $0 > 0 }) ?? true else {
+      throw Failure.option("--count", "\(count ?? 0) is no count of samples", repair: "give a positive number")
+    }
+    let output = try SampleOutput(out)
+    let path = try trajectory.map { path throws(Failure) in try ArrayOutput(path, option: "--trajectory") }
+    let source = try ModelInput(model)
+    let states = try start.map { try ArrayInput($0) }
+
+    try common.start()
+    let model = try source.loaded(on: schedule.schedule, type: type, levels: common.levels)
+    if let states { try model.accepts(states) }
+    try output.check(model.sampleShape)
+    var generator = Generator(seed: common.seed)
+    let first =
+      try states?.values(type).reshaped([-1] + model.sampleShape)
+      ?? startingNoise(
+        [count ?? 1] + model.sampleShape, at: from, on: schedule.schedule, type: type, using: &generator)
+
+    let clock = ContinuousClock()
+    let begin = clock.now
+    let progress = FlowProgress("sample", from: from, to: to, on: schedule.schedule)
+    let run = solver.run(
+      WatchedDenoiser(base: model.field, progress: progress), from: first,
+      along: spread.grid(steps, over: schedule.schedule, from: from, to: to), finalDenoise: !noFinalDenoise,
+      keepingPath: trajectory != nil)
+    let seconds = (clock.now - begin).seconds
+    progress.finish()
+
+    let batch = run.samples.batch
+    try output.write(run.samples, levels: common.levels)
+    if let path, let kept = run.path {
+      try path.write([("times", Tensor(kept.times)), ("states", kept.states), ("denoised", kept.denoised)])
+    }
+    if common.json {
+      let body = Body(
+        model: self.model, schedule: schedule.text, solver: self.solver, grid: grid, outcome: run.outcome.rawValue,
+        out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
+        nfe: run.evaluations, finalDenoise: !noFinalDenoise, trajectory: trajectory)
+      print(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
+    } else {
+      print("\(batch) samples in \(out), \(run.evaluations) evaluations")
+      if run.outcome != .converged { print("the integration did not settle: \(run.outcome.rawValue)") }
+    }
+  }
+}

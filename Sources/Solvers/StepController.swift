@@ -1,0 +1,71 @@
+import RealModule
+import ScorefieldTensorCore
+
+/// How the size of a step follows from the error of the last ones: a proportional–integral controller.
+///
+///     e = ‖error / (atol + rtol max(|x|, |x′|))‖,   h′ = h · safety · e^{−0.7/k} · e₋^{0.4/k},   k = q + 1
+///
+/// A step is taken where `e ≤ 1`. The norm is taken over the elements of each sample, and the largest of the batch
+/// counts: every sample keeps the tolerance, whoever shares its batch.
+///
+/// Source: Gustafsson 1991, doi:10.1145/210232.210242; Hairer, Nørsett & Wanner 1993, II.4 and Hairer & Wanner 1996, IV.2.
+public struct StepController: Sendable, Equatable {
+  /// The norm over the elements of one sample.
+  public enum Norm: Sendable, Equatable {
+    /// The root of the mean square.
+    case rootMeanSquare
+    /// The largest magnitude: every element keeps the tolerance.
+    case maximum
+  }
+
+  /// Tolerances of one step's error, relative to the state and absolute.
+  public var rtol, atol: Double
+  public var norm: Norm
+  /// The fraction of the step that would just be accepted.
+  public var safety: Double
+  /// The bounds of `h′/h`.
+  public var factors: ClosedRange<Double>
+  /// The first step as a fraction of the whole way.
+  public var firstStep: Double
+  /// The most steps that are tried, taken or not.
+  public var stepLimit: Int
+
+  public init(
+    rtol: Double = 1e-5, atol: Double = 1e-5, norm: Norm = .rootMeanSquare, safety: Double = 0.9,
+    factors: ClosedRange<Double> = 0.2...5, firstStep: Double = 0.02, stepLimit: Int = 10_000
+  ) {
+    guard rtol >= 0, atol >= 0, rtol + atol > 0, safety > 0, safety < 1, factors.lowerBound > 0, factors.lowerBound < 1,
+      factors.upperBound > 1, firstStep > 0, firstStep <= 1, stepLimit >= 0
+    else {
+      fatalError(
+        "StepController(rtol: \(rtol), atol: \(atol), safety: \(safety), factors: \(factors), firstStep: \(firstStep), "
+          + "stepLimit: \(stepLimit)): tolerances must not both be 0, safety and firstStep lie in (0, 1], factors around 1"
+      )
+    }
+    (self.rtol, self.atol, self.norm, self.safety) = (rtol, atol, norm, safety)
+    (self.factors, self.firstStep, self.stepLimit) = (factors, firstStep, stepLimit)
+  }
+
+  /// The size of an error in units of the tolerance; not a number where a state is none.
+  func size(of error: Tensor, from x: Tensor, to next: Tensor) -> Double {
+    guard error.count > 0 else { return 0 }
+    let ratios = error / (atol + rtol * Tensor.maximum(x.abs(), next.abs()))
+    let rows = ratios.flattened
+    switch norm {
+    case .rootMeanSquare: return rows.squared().mean(-1).max().item.squareRoot()
+    case .maximum: return rows.abs().max().item
+    }
+  }
+
+  /// The factor of the next step after one with the given error; `previous` is that of the step taken before it.
+  func factor(after error: Double, previous: Double?, order k: Int) -> Double {
+    guard error.isFinite else { return factors.lowerBound }
+    let gain = 1 / Double(k)
+    // A step that failed says nothing about the trend.
+    let proposal =
+      error <= 1
+      ? safety * .pow(max(error, 1e-10), -0.7 * gain) * .pow(max(previous ?? 1, 1e-10), 0.4 * gain)
+      : safety * .pow(error, -gain)
+    return min(max(proposal, factors.lowerBound), error <= 1 ? factors.upperBound : 1)
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import Scorefield
+import ScorefieldImages
+import ScorefieldTestSupport
+import Testing
+
+@Suite struct SampleCommandTests {
+  struct Report: Decodable {
+    let outcome, solver: String
+    let nfe, network_evaluations, samples, steps: Int
+    let seconds: Double
+  }
+
+  @Test(
+    "the samples of a data set are its points, by every solver", arguments: ["ddim", "euler", "heun", "rk4", "dopri5"])
+  func points(_ solver: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put([1, 0, -1, 0.5, 0, -1], shape: [3, 2], at: "points.npy")
+      let answer = try tool.run([
+        "sample", "--model", "points.npy", "--schedule", "vp", "--solver", solver, "--steps", "40", "--count", "7",
+        "--out",
+        "s.npy", "--json", "--to", "1e-4",
+      ])
+      let report: Report = try answer.json()
+      let evaluations = ["ddim": 41, "euler": 41, "heun": 81, "rk4": 161]
+      if let expected = evaluations[solver] { #expect(report.nfe == expected) }
+      #expect(report.samples == 7 && report.outcome == "converged" && report.nfe == report.network_evaluations)
+
+      let samples = Tensor(try NPY.read(tool.path("s.npy")))
+      let points = Tensor(rows: [[1, 0], [-1, 0.5], [0, -1]])
+      #expect(samples.shape == [7, 2])
+      #expect(samples.distances(to: points).min(-1).max().item < 1e-3)
+    }
+  }
+
+  @Test("the path holds times, states and what the model saw at each, and ends in the samples")
+  func path() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put([1, 0, -1, 0.5], shape: [2, 2], at: "points.npy")
+      try tool.put([3, 4, -2, 5], shape: [2, 2], at: "x.npy")
+      let answer = try tool.run([
+        "sample", "--model", "points.npy", "--schedule", "edm", "--steps", "5", "--grid", "karras:rho=5", "--start",
+        "x.npy",
+        "--from", "10", "--to", "0.1", "--no-final-denoise", "--out", "s.safetensors", "--trajectory", "t.safetensors",
+      ])
+      #expect(answer.status == 0)
+      let path = try tool.arrays(in: "t.safetensors")
+      func array(_ name: String) throws -> Tensor { Tensor(try path.array(named: name)) }
+      #expect(try array("times").doubles == TimeGrid.karras(5, over: .edm, rho: 5, from: 10, to: 0.1).times)
+      let (states, denoised) = (try array("states"), try array("denoised"))
+      #expect(states.shape == [6, 2, 2] && denoised.shape == [5, 2, 2])
+      #expect(states[0].isIdentical(to: Tensor(rows: [[3, 4], [-2, 5]])))
+      let samples = Tensor(try tool.arrays(in: "s.safetensors").array(named: "samples"))
+      #expect(states[5].isIdentical(to: samples))
+      let field = EmpiricalDenoiser(data: Tensor(rows: [[1, 0], [-1, 0.5]]), on: .edm)
+      expectClose(denoised[0], field.denoise(states[0], at: 10), within: 1e-15)
+    }
+  }
+
+  @Test("images become one picture")
+  func picture() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(levels([0, 16, 16, 0, 16, 16, 0, 0], shape: [2, 2, 2]), at: "points.npy")
+      let answer = try tool.run([
+        "sample", "--model", "points.npy", "--levels", "17", "--schedule", "edm", "--steps", "10", "--count", "4",
+        "--out",
+        "s.png",
+      ])
+      #expect(answer.status == 0 && answer.output == "4 samples in s.png, 11 evaluations\n")
+      let picture = try PNG.read(tool.path("s.png"))
+      #expect(picture.shape == [10, 10])
+      // Sampled points are black and white pixels.
+      #expect(Set(Tensor(picture).integers) == [0, 255])
+    }
+  }
+
+  @Test("the same seed draws the same samples on any number of threads")
+  func seeds() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put([1, 0, -1, 0.5, 0, -1], shape: [3, 2], at: "points.npy")
+      func samples(_ more: String...) throws -> [Double] {
+        let call = [
+          "sample", "--model", "points.npy", "--schedule", "flow", "--count", "5", "--steps", "6", "--out", "s.npy",
+        ]
+        #expect(try tool.run(call + more).status == 0)
+        return Tensor(try NPY.read(tool.path("s.npy"))).doubles
+      }
+      let one = try samples("--seed", "3", "--threads", "1", "--no-final-denoise", "--to", "0.2")
+      #expect(try samples("--seed", "3", "--threads", "2", "--no-final-denoise", "--to", "0.2") == one)
+      #expect(try samples("--seed", "4", "--threads", "1", "--no-final-denoise", "--to", "0.2") != one)
+    }
+  }
+}
