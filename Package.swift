@@ -57,7 +57,7 @@ let package = Package(
       name: "ScorefieldTestSupport", dependencies: ["Scorefield"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "TensorCore", imports: ["Scorefield"]),
     tests(of: "Paths", imports: ["Scorefield"]),
-    tests(of: "Fields", imports: ["Scorefield"]),
+    tests(of: "Fields", imports: ["Scorefield", realModule]),
     tests(of: "Fisher", imports: ["Scorefield"]),
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),

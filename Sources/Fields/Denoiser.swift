@@ -14,8 +14,7 @@ public protocol Denoiser: Sendable {
 extension Denoiser {
   /// The expected noise, `ε̂ = (x − α x̂₀) / σ`.
   public func noise(_ x: Tensor, at t: Double) -> Tensor {
-    let kernel = schedule.kernel(at: t)
-    return (x - kernel.alpha * denoise(x, at: t)) / kernel.sigma
+    schedule.kernel(at: t).noise(in: x, beside: denoise(x, at: t))
   }
 
   /// The score `∇ log p_t(x) = −ε̂ / σ` (Tweedie's formula).

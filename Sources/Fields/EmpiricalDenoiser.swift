@@ -24,6 +24,10 @@ public struct EmpiricalDenoiser: ExactField {
   /// `log πᵢ`, `[N]`; nil where all are equal to `uniformLogWeight`.
   private let logWeights: Tensor?
   private let uniformLogWeight: Double
+  /// Where each of the data is in `points`, `[N]`, −1 where it has no weight; nil where all have.
+  private let places: Tensor?
+  /// The number of data that were given.
+  private let dataCount: Int
 
   /// The field of a data set.
   ///
@@ -40,6 +44,7 @@ public struct EmpiricalDenoiser: ExactField {
     }
     self.schedule = schedule
     self.pointShape = Array(data.shape.dropFirst())
+    self.dataCount = data.batch
 
     var rows = data.flattened
     if let weights {
@@ -52,7 +57,9 @@ public struct EmpiricalDenoiser: ExactField {
       let positive = weights[kept].to(.float64)
       self.logWeights = (positive / positive.sum()).log().to(data.elementType)
       self.uniformLogWeight = 0
+      self.places = (kept.to(.int64).cumulativeSum(0) - 1).replacing(with: -1, where: .!kept)
     } else {
+      self.places = nil
       self.logWeights = nil
       self.uniformLogWeight = -Double.log(Double(data.batch))
     }
@@ -63,12 +70,63 @@ public struct EmpiricalDenoiser: ExactField {
     self.radius = squaredNorms.max().item.squareRoot()
   }
 
-  public func denoise(_ x: Tensor, at t: Double) -> Tensor {
-    Tensor.concatenated(streams(x, at: t, along: nil, second: false).map(\.mean)).reshaped(x.shape)
-  }
+  public func denoise(_ x: Tensor, at t: Double) -> Tensor { denoise(x, at: t, without: nil) }
 
   public func posterior(_ x: Tensor, at t: Double, along direction: Tensor?) -> PosteriorMoments {
-    let streams = streams(x, at: t, along: direction, second: true)
+    posterior(x, at: t, along: direction, without: nil)
+  }
+
+  // MARK: Leaving points out
+
+  /// One point per query that is not there.
+  struct Omission {
+    /// Where it is in `points`, −1 where nothing is left out, and the logarithm of the weight of all others; `[B, 1]`.
+    fileprivate let places, logRemainders: Tensor
+
+    fileprivate subscript(_ range: Range<Int>) -> Omission {
+      Omission(places: places[range], logRemainders: logRemainders[range])
+    }
+
+    /// The logits of points from `first` on, `[B, n]`, with those of the missing −∞.
+    fileprivate func applied(to logits: Tensor, from first: Int) -> Tensor {
+      let positions = Tensor.arange(first..<(first + logits.shape[1]), on: logits.device)
+      return logits.replacing(with: -.infinity, where: positions .== places)
+    }
+  }
+
+  /// The omission of the data at `int64` positions, `[B]`.
+  func omission(of positions: Tensor) -> Omission {
+    guard positions.rank == 1, positions.elementType == .int64, !(positions .< 0).any(),
+      !(positions .>= Double(dataCount)).any()
+    else {
+      fatalError(
+        "leavingOut(\(positions.shape) \(positions.elementType.rawValue)): needs int64 [B], each from 0 to "
+          + "\(dataCount - 1)")
+    }
+    let places = self.places?.selecting(positions) ?? positions
+    let weights =
+      logWeights?.to(.float64).exp() ?? .full([points.batch], .exp(uniformLogWeight), on: points.device)
+    // Not 1 − w, which cancels where one point has nearly all of the weight.
+    let none = Tensor.zeros([1], on: weights.device)
+    let before = Tensor.concatenated([none, weights[..<(points.batch - 1)].cumulativeSum(0)])
+    let after = Tensor.concatenated([none, weights[1...].reversed(0).cumulativeSum(0)]).reversed(0)
+    let remainders = (before + after).selecting(places.clamped(0).to(.int64)).replacing(with: 1, where: places .< 0)
+    guard (remainders .> 0).all() else {
+      fatalError("leavingOut(\(positions.shape)): a point is the whole data set, without it nothing is left")
+    }
+    let logRemainders = remainders.log().to(points.elementType)
+    return Omission(places: places.expanded(at: 1), logRemainders: logRemainders.expanded(at: 1))
+  }
+
+  func denoise(_ x: Tensor, at t: Double, without omission: Omission?) -> Tensor {
+    let streams = streams(x, at: t, along: nil, without: omission, second: false)
+    return Tensor.concatenated(streams.map(\.mean)).reshaped(x.shape)
+  }
+
+  func posterior(
+    _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?
+  ) -> PosteriorMoments {
+    let streams = streams(x, at: t, along: direction, without: omission, second: true)
     func joined(_ part: (Stream) -> Tensor) -> Tensor { Tensor.concatenated(streams.map(part)) }
     return PosteriorMoments(
       kernel: schedule.kernel(at: t), logDensity: joined(\.logDensity), mean: joined(\.mean).reshaped(x.shape),
@@ -104,7 +162,9 @@ public struct EmpiricalDenoiser: ExactField {
     guard queries.batch > 0 else { return .products }
     let reach = (queries - kernel.alpha * centre).norm(-1).max().item / kernel.sigma
     let span = kernel.alpha * radius / kernel.sigma
-    return span * Swift.max(span, reach) <= (points.elementType == .float64 ? 16384 : 256) ? .products : .differences
+    // A logit near the data is as large as d/2, and rounded as much, in either form.
+    let harmless = Swift.max(points.elementType == .float64 ? 16384 : 256, Double(centre.count))
+    return span * Swift.max(span, reach) <= harmless ? .products : .differences
   }
 
   /// What one stream over the points knows of a few queries.
@@ -113,13 +173,18 @@ public struct EmpiricalDenoiser: ExactField {
     let spread, product: Tensor?
   }
 
-  private func streams(_ x: Tensor, at t: Double, along direction: Tensor?, second: Bool) -> [Stream] {
+  private func streams(
+    _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?, second: Bool
+  ) -> [Stream] {
     guard Array(x.shape.dropFirst()) == pointShape, x.elementType == points.elementType,
       direction == nil || direction!.shape == x.shape && direction!.elementType == x.elementType
     else {
       fatalError(
         "posterior(\(x.shape) \(x.elementType.rawValue), along: \(direction.map { "\($0.shape)" } ?? "nothing")): "
           + "the data are [N] + \(pointShape) \(points.elementType.rawValue)")
+    }
+    guard omission == nil || omission!.places.batch == x.batch else {
+      fatalError("posterior(\(x.shape)): \(omission!.places.batch) points are to be left out, one per query")
     }
     let kernel = schedule.kernel(at: t)
     let (queries, directions) = (x.flattened, direction?.flattened)
@@ -131,19 +196,27 @@ public struct EmpiricalDenoiser: ExactField {
       let ahead = queries[start..<(start + Self.queryLimit)]
       let form = form(for: ahead, kernel)
       let count = Swift.min(ahead.batch, form.queryLimit(dimension: centre.count))
-      answers.append(stream(ahead[..<count], directions?[start..<(start + count)], kernel, form, second: second))
+      let range = start..<(start + count)
+      answers.append(
+        stream(ahead[..<count], directions?[range], kernel, form, without: omission?[range], second: second))
       start += count
     } while start < queries.batch
     return answers
   }
 
   private func stream(
-    _ queries: Tensor, _ directions: Tensor?, _ kernel: PerturbationKernel, _ form: Form, second: Bool
+    _ queries: Tensor, _ directions: Tensor?, _ kernel: PerturbationKernel, _ form: Form, without omission: Omission?,
+    second: Bool
   ) -> Stream {
     let (alpha, precision) = (kernel.alpha, 1 / (kernel.sigma * kernel.sigma))
     // The query without the centre, in the scale of x_t and in that of the data.
     let residual = queries - alpha * centre
     let origin = residual / alpha
+    // Distances are taken from a constant, for libtorch's have no forward and no second derivative. The query departs from
+    // it by zero, and |a + δ − y|² = |a − y|² − 2 (y − a)·δ + |δ|² restores every derivative.
+    let anchor = origin.detached()
+    let departure = origin - anchor
+    let halfSquare = 0.5 * departure.squared().sum(-1, keeping: true)
 
     var sums = StreamedMoments(for: queries, along: directions, second: second)
     let step = Swift.max(64, Self.tileSize / Swift.max(queries.batch, 1))
@@ -154,29 +227,33 @@ public struct EmpiricalDenoiser: ExactField {
       case .products:
         var bias = (-0.5 * alpha * alpha * precision) * squaredNorms[range]
         if let logWeights { bias += logWeights[range] }
-        let weights = sums.admit(residual.matmul(tile.transposed) * (alpha * precision) + bias)
+        let logits = residual.matmul(tile.transposed) * (alpha * precision) + bias
+        let weights = sums.admit(omission?.applied(to: logits, from: first) ?? logits)
         sums.merge(moments(of: tile, squaredNorms[range], weights, directions, second: second))
       case .differences:
-        var logits = origin.distances(to: tile).squared() * (-0.5 * alpha * alpha * precision)
+        var logits = anchor.distances(to: tile).squared() * (-0.5 * alpha * alpha * precision)
         if let logWeights { logits += logWeights[range] }
-        let weights = sums.admit(logits)
+        let weights = sums.admit(omission?.applied(to: logits, from: first) ?? logits)
         forEachBlock(of: tile, weights) { block, weights in
+          let change = (block - anchor.expanded(at: 1)).matmul(departure.expanded(at: 2)).squeezed(2) - halfSquare
+          let weights = weights * (change * (alpha * alpha * precision)).exp()
           sums.merge(moments(of: block.expanded(at: 0) - origin.expanded(at: 1), weights, directions, second: second))
         }
       }
     }
 
+    let logSum = omission.map { sums.logSum - $0.logRemainders.squeezed(-1) } ?? sums.logSum
     // Sums of products are moments of `y − c` about zero; sums of differences are of `y − x/α`.
     let logNormalizer = uniformLogWeight - 0.5 * Double(centre.count) * .log(2 * .pi / precision)
     switch form {
     case .products:
       return Stream(
-        logDensity: sums.logSum - (0.5 * precision) * residual.squared().sum(-1) + logNormalizer,
+        logDensity: logSum - (0.5 * precision) * residual.squared().sum(-1) + logNormalizer,
         mean: centre + sums.mean, score: (alpha * sums.mean - residual) * precision, spread: sums.spread,
         product: sums.product)
     case .differences:
       return Stream(
-        logDensity: sums.logSum + logNormalizer, mean: queries / alpha + sums.mean,
+        logDensity: logSum + logNormalizer, mean: queries / alpha + sums.mean,
         score: sums.mean * (alpha * precision), spread: sums.spread, product: sums.product)
     }
   }
@@ -194,7 +271,7 @@ public struct EmpiricalDenoiser: ExactField {
     of tile: Tensor, _ squaredNorms: Tensor, _ weights: Tensor, _ directions: Tensor?, second: Bool
   ) -> StreamedMoments.Part {
     let mass = weights.sum(-1, keeping: true)
-    let mean = weights.matmul(tile) / mass.clamped(.leastNormalMagnitude)
+    let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
     guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
     return .init(
       mass: mass, mean: mean,
@@ -210,7 +287,7 @@ public struct EmpiricalDenoiser: ExactField {
   ) -> StreamedMoments.Part {
     let mass = weights.sum(-1, keeping: true)
     let row = weights.expanded(at: 1)
-    let mean = row.matmul(differences).squeezed(1) / mass.clamped(.leastNormalMagnitude)
+    let mean = row.matmul(differences).squeezed(1) / mass.clamped(StreamedMoments.negligibleMass)
     guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
     let centred = differences - mean.expanded(at: 1)
     return .init(

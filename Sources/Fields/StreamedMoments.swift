@@ -16,6 +16,9 @@ struct StreamedMoments {
     var spread, product: Tensor?
   }
 
+  /// Against the weight 1 of the largest logit; points that have less so far may have none, and nothing divides by it.
+  static let negligibleMass = 1e-30
+
   private let direction: Tensor?
   private var maximum: Tensor
   private var sums: Part
@@ -37,7 +40,8 @@ struct StreamedMoments {
 
   /// Makes room for points with the given logits, `[B, n]`, and returns their weights.
   mutating func admit(_ logits: Tensor) -> Tensor {
-    let larger = Tensor.maximum(maximum, logits.max(-1, keeping: true))
+    // A constant: nothing that leaves here depends on it, so neither does a derivative.
+    let larger = Tensor.maximum(maximum, logits.detached().max(-1, keeping: true))
     let scale = (maximum - larger).exp()
     maximum = larger
     sums.mass *= scale
@@ -49,7 +53,8 @@ struct StreamedMoments {
   /// Joins the moments of points that were admitted.
   mutating func merge(_ part: Part) {
     let total = sums.mass + part.mass
-    let fraction = part.mass / total
+    // Neither may have any weight for some query.
+    let fraction = part.mass / total.clamped(Self.negligibleMass)
     let shift = part.mean - sums.mean
     let coupling = sums.mass * fraction
     sums.spread = sums.spread.map { $0 + part.spread! + coupling * shift.squared().sum(-1, keeping: true) }

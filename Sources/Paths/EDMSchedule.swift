@@ -12,7 +12,7 @@ public struct EDMSchedule: NoiseSchedule {
 
   public func alpha<S: Elementary>(_ t: S) -> S { 1 }
   public func sigma<S: Elementary>(_ t: S) -> S { t }
-  public func time(atHalfLogSNR halfLogSNR: Double) -> Double { .exp(-halfLogSNR) }
+  public func time(atHalfLogSNR halfLogSNR: Double) -> Double { inRange(.exp(-halfLogSNR), at: halfLogSNR) }
 }
 
 extension NoiseSchedule where Self == EDMSchedule {

@@ -12,7 +12,9 @@ public struct FlowMatchingSchedule: NoiseSchedule {
 
   public func alpha<S: Elementary>(_ t: S) -> S { 1 - t }
   public func sigma<S: Elementary>(_ t: S) -> S { t }
-  public func time(atHalfLogSNR halfLogSNR: Double) -> Double { 1 / (1 + .exp(halfLogSNR)) }
+  public func time(atHalfLogSNR halfLogSNR: Double) -> Double {
+    inRange(1 / (1 + .exp(halfLogSNR)), at: halfLogSNR)
+  }
 }
 
 extension NoiseSchedule where Self == FlowMatchingSchedule {

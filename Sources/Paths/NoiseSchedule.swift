@@ -26,11 +26,7 @@ extension NoiseSchedule {
   /// By bisection, to the last bit of the time.
   public func time(atHalfLogSNR halfLogSNR: Double) -> Double {
     func excess(_ t: Double) -> Double { .log(alpha(t) / sigma(t)) - halfLogSNR }
-    var (low, high) = (timeRange.lowerBound, timeRange.upperBound)
-    // The ends themselves may miss by a rounding.
-    guard excess(low) >= -1e-9, excess(high) <= 1e-9 else {
-      fatalError("time(atHalfLogSNR: \(halfLogSNR)): outside what \(Self.self) reaches on \(timeRange)")
-    }
+    var (low, high) = (inRange(timeRange.lowerBound, at: halfLogSNR), timeRange.upperBound)
     while true {
       // The geometric middle: ranges span many powers of ten near the data.
       let middle = low > 0 && high / low > 2 ? (low * high).squareRoot() : low + (high - low) / 2
@@ -39,6 +35,20 @@ extension NoiseSchedule {
     }
   }
 
+  /// A schedule's own solution of `log(α/σ) = λ`, moved to the range's end where it misses that by a rounding.
+  ///
+  /// Stops where λ is none of the range's.
+  func inRange(_ time: Double, at halfLogSNR: Double) -> Double {
+    func excess(_ t: Double) -> Double { .log(alpha(t) / sigma(t)) - halfLogSNR }
+    guard excess(timeRange.lowerBound) >= -1e-9, excess(timeRange.upperBound) <= 1e-9 else {
+      fatalError("time(atHalfLogSNR: \(halfLogSNR)): outside what \(Self.self) reaches on \(timeRange)")
+    }
+    return Swift.min(Swift.max(time, timeRange.lowerBound), timeRange.upperBound)
+  }
+
   /// The time at which `σ/α` has the given value.
   public func time(atNoiseToSignal ratio: Double) -> Double { time(atHalfLogSNR: -.log(ratio)) }
 }
+
+/// `log(1 + eˣ)`; at `x = −2λ` it is `−log α²` of every variance-preserving schedule.
+func softplus(_ x: Double) -> Double { Swift.max(x, 0) + .log(onePlus: .exp(-x.magnitude)) }

@@ -6,13 +6,21 @@ import RealModule
 ///
 /// Source: Song et al. 2021, arXiv:2011.13456, eq. 29.
 public struct SubVariancePreserving: NoiseSchedule {
-  public let betaMin, betaMax: Double
+  private let rate: LinearRate
+  public var betaMin: Double { rate.first }
+  public var betaMax: Double { rate.last }
   public var timeRange: ClosedRange<Double> { 1e-5...1 }
 
-  public init(betaMin: Double = 0.1, betaMax: Double = 20) { (self.betaMin, self.betaMax) = (betaMin, betaMax) }
+  public init(betaMin: Double = 0.1, betaMax: Double = 20) {
+    rate = LinearRate(betaMin, betaMax, of: "SubVariancePreserving")
+  }
 
-  public func alpha<S: Elementary>(_ t: S) -> S { .exp(-0.5 * linearIntegral(t, betaMin, betaMax)) }
-  public func sigma<S: Elementary>(_ t: S) -> S { -S.expMinusOne(-linearIntegral(t, betaMin, betaMax)) }
+  public func alpha<S: Elementary>(_ t: S) -> S { .exp(-0.5 * rate.integral(t)) }
+  public func sigma<S: Elementary>(_ t: S) -> S { -S.expMinusOne(-rate.integral(t)) }
+  // α/σ = 1/(2 sinh ½∫β).
+  public func time(atHalfLogSNR halfLogSNR: Double) -> Double {
+    inRange(rate.time(atIntegral: 2 * .asinh(.exp(-halfLogSNR) / 2)), at: halfLogSNR)
+  }
 }
 
 extension NoiseSchedule where Self == SubVariancePreserving {

@@ -12,7 +12,9 @@ public struct VarianceExploding: NoiseSchedule {
 
   public func alpha<S: Elementary>(_ t: S) -> S { 1 }
   public func sigma<S: Elementary>(_ t: S) -> S { .sqrt(t) }
-  public func time(atHalfLogSNR halfLogSNR: Double) -> Double { .exp(-2 * halfLogSNR) }
+  public func time(atHalfLogSNR halfLogSNR: Double) -> Double {
+    inRange(.exp(-2 * halfLogSNR), at: halfLogSNR)
+  }
 }
 
 extension NoiseSchedule where Self == VarianceExploding {

@@ -13,6 +13,11 @@ package struct NamedSchedule: Sendable, CustomStringConvertible {
     .init(name: "ve", schedule: .varianceExploding),
     .init(name: "edm", schedule: .edm),
     .init(name: "flow", schedule: .flowMatching),
+    .init(name: "ve-geometric", schedule: .geometricVarianceExploding),
+    .init(name: "trig", schedule: .trigonometric),
+    .init(name: "scaled-linear", schedule: .stableDiffusion),
+    .init(name: "ddpm-linear", schedule: .linearDDPM),
+    .init(name: "ddpm-cosine", schedule: .cosineDDPM),
   ]
 
   package static func named(_ name: String) -> any NoiseSchedule { all.first { $0.name == name }!.schedule }

@@ -135,7 +135,8 @@ import Testing
     },
     Kind(
       name: "an unknown schedule", status: 64,
-      line: "--schedule: 'linear' is no schedule; use one of vp, subvp, ve, edm, flow",
+      line: "--schedule: 'linear' is no schedule; use one of vp, subvp, ve, ve-geometric, edm, flow, trig, "
+        + "scaled-linear, ddpm-linear, ddpm-cosine",
       options: ["--schedule": "linear"]),
     Kind(
       name: "an unknown parameter", status: 64,
@@ -149,6 +150,10 @@ import Testing
       name: "impossible parameters", status: 64,
       line: "--schedule: beta-min 5.0 and beta-max 1.0 are no rates; use 0 ≤ beta-min ≤ beta-max with beta-max > 0",
       options: ["--schedule": "vp:beta-min=5,beta-max=1"]),
+    Kind(
+      name: "impossible noise levels", status: 64,
+      line: "--schedule: sigma-min 5.0 and sigma-max 1.0 are no noise levels; use 0 < sigma-min < sigma-max",
+      options: ["--schedule": "ve-geometric:sigma-min=5,sigma-max=1"]),
     Kind(
       name: "a time outside the range", status: 64,
       line: "--time: 1.5 is outside 1e-05…1.0, the times of 'vp'; choose a time in that range",

@@ -22,8 +22,20 @@ struct ScheduleInput {
       return SubVariancePreserving(betaMin: values[0], betaMax: values[1])
     },
     Family(name: "ve", parameters: []) { _ in .varianceExploding },
+    Family(name: "ve-geometric", parameters: [("sigma-min", 0.01), ("sigma-max", 50)]) { values throws(Failure) in
+      guard values[0] > 0, values[1] > values[0] else {
+        throw .option(
+          "--schedule", "sigma-min \(values[0]) and sigma-max \(values[1]) are no noise levels",
+          repair: "use 0 < sigma-min < sigma-max")
+      }
+      return GeometricVarianceExploding(sigmaMin: values[0], sigmaMax: values[1])
+    },
     Family(name: "edm", parameters: []) { _ in .edm },
     Family(name: "flow", parameters: []) { _ in .flowMatching },
+    Family(name: "trig", parameters: []) { _ in .trigonometric },
+    Family(name: "scaled-linear", parameters: []) { _ in .stableDiffusion },
+    Family(name: "ddpm-linear", parameters: []) { _ in .linearDDPM },
+    Family(name: "ddpm-cosine", parameters: []) { _ in .cosineDDPM },
   ]
 
   static let names = families.map(\.name)

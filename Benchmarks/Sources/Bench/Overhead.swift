@@ -1,0 +1,36 @@
+import Scorefield
+
+/// What an operation costs from Swift and from Python: the same operations, one thread.
+let overhead = Comparison(
+  title: "Overhead per operation, one thread", rounds: 3, peer: Peer(script: "overhead.py", arguments: [])
+) {
+  var generator = Generator(seed: 0)
+  func random(_ shape: Int...) -> Tensor { .normal(shape, type: .float32, using: &generator) }
+  func nanoseconds(_ name: String, _ work: () -> Void) -> Figure {
+    Figure(name: name, value: seconds(runs: 7, work) * 1e9, unit: "ns")
+  }
+
+  let sizes = [2, 128, 128, 128, 128, 2]
+  let weights = zip(sizes, sizes.dropFirst()).flatMap { input, output in
+    [random(output, input) * (1 / Double(input).squareRoot()), Tensor.zeros([output], type: .float32)]
+  }
+  let (x, target) = (random(1024, 2), random(1024, 2))
+  func network(_ weights: [Tensor]) -> Tensor {
+    var h = x
+    for layer in stride(from: 0, to: weights.count - 2, by: 2) {
+      h = h.linear(weights[layer], bias: weights[layer + 1]).silu()
+    }
+    return h.linear(weights[weights.count - 2], bias: weights[weights.count - 1])
+  }
+
+  let (one, other, a, b) = (random(1), random(1), random(64, 64), random(64, 64))
+  return [
+    nanoseconds("add.1") { _ = one + other },
+    nanoseconds("add.64x64") { _ = a + b },
+    nanoseconds("matmul.64x64") { _ = a.matmul(b) },
+    nanoseconds("mlp.forward.1024") { _ = network(weights) },
+    nanoseconds("mlp.step.1024") {
+      _ = valueAndGradients(at: weights) { (network($0) - target).squared().mean() }
+    },
+  ]
+}

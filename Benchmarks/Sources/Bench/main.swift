@@ -1,0 +1,20 @@
+import Scorefield
+
+// Run by `make bench`; a name as argument runs one comparison.
+Threads.count = 1
+let comparisons: [(name: String, make: () -> [Comparison])] = [
+  ("overhead", { [overhead] }),
+  (
+    "exact-field",
+    {
+      [
+        exactField(points: 5000, dimension: 3072, batch: 64), exactField(points: 1797, dimension: 64, batch: 64),
+        exactField(points: 5000, dimension: 64, batch: 1),
+      ]
+    }
+  ),
+]
+let wanted = CommandLine.arguments.dropFirst()
+for comparison in comparisons where wanted.isEmpty || wanted.contains(comparison.name) {
+  for one in comparison.make() { try one.run() }
+}

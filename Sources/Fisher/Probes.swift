@@ -1,0 +1,61 @@
+import ScorefieldArrays
+import ScorefieldTensorCore
+
+/// What random probes `z` with `E[z zᵀ] = I` are drawn from.
+public enum ProbeDistribution: Sendable {
+  /// −1 or 1, equally likely: no variance from the diagonal of what is probed.
+  case rademacher
+  /// The normal distribution: the same variance in every basis, and more of it.
+  case gaussian
+
+  /// `count` probes for each point, shape `[count, B, …]`.
+  func draw(_ count: Int, like x: Tensor, using generator: inout Generator) -> Tensor {
+    let shape = [count] + x.shape
+    return switch self {
+    case .rademacher: .rademacher(shape, type: x.elementType, on: x.device, using: &generator)
+    case .gaussian: .normal(shape, type: x.elementType, on: x.device, using: &generator)
+    }
+  }
+
+  /// What a function `[n, B, …] → [n, B]` makes of `count` probes, shape `[count, B]`, a bounded number at a time.
+  func samples(
+    _ count: Int, like x: Tensor, using generator: inout Generator, of function: (Tensor) -> Tensor
+  ) -> Tensor {
+    let rows = blocks(of: count, like: x).map { function(draw($0.count, like: x, using: &generator)) }
+    return .concatenated(rows)
+  }
+}
+
+/// `0..<count` in parts, so that one vector per number and point stays within `2¹⁸` elements where it can.
+func blocks(of count: Int, like x: Tensor) -> [Range<Int>] {
+  let length = max(1, (1 << 18) / max(x.count, 1))
+  return stride(from: 0, to: count, by: length).map { $0..<min($0 + length, count) }
+}
+
+extension FisherMatvec {
+  /// ``matvecs(_:)`` of any number of vectors, a bounded number at a time.
+  func boundedMatvecs(_ block: Tensor) -> Tensor {
+    .concatenated(blocks(of: block.batch, like: block[0]).map { matvecs(block[$0]) })
+  }
+}
+
+extension Tensor {
+  /// The elements of one point as one axis, `[n, B, …]` → `[n, B, d]`.
+  var vectors: Tensor { reshaped([shape[0], shape[1], shape.dropFirst(2).reduce(1, *)]) }
+  /// Points repeated, `[B, …]` → `[n·B, …]`.
+  func repeated(_ count: Int) -> Tensor { broadcast(to: [count] + shape).reshaped([count * batch] + shape.dropFirst()) }
+  /// The dimension of one element of a batch.
+  var dimension: Int { shape.dropFirst().reduce(1, *) }
+}
+
+extension ElementType {
+  /// The relative error of one rounding.
+  var roundoff: Double {
+    switch self {
+    case .float64: 0x1p-53
+    case .float32: 0x1p-24
+    case .float16: 0x1p-11
+    default: 0x1p-8
+    }
+  }
+}
