@@ -25,9 +25,9 @@ extension Dequantization {
       // −log r + log(1/2w), a coordinate.
       let normalizer = Double.log(deviation * (2 * .pi).squareRoot() * mass / (2 * half))
       let surprise = (0.5 / (deviation * deviation)) * u.squared() + normalizer
-      let gain = surprise.reshaped([draws, data.batch, -1]).sum(-1)
-      let dimension = Double(data.shape.dropFirst().reduce(1, *))
-      return (kernel.alpha * (data.expanded(at: 0) + u), gain + dimension * .log(kernel.alpha))
+      let dimension = data.shape.dropFirst().reduce(1, *)
+      let gain = surprise.reshaped(draws, data.batch, dimension).sum(-1) + Double(dimension) * .log(kernel.alpha)
+      return (kernel.alpha * (data.expanded(at: 0) + u), gain)
     }
   }
 }

@@ -57,8 +57,14 @@ public struct StepController: Sendable, Equatable {
     }
   }
 
-  /// The factor of the next step after one with the given error; `previous` is that of the step taken before it.
-  func factor(after error: Double, previous: Double?, order k: Int) -> Double {
+  /// What the size of a step is multiplied by.
+  ///
+  /// - Parameters:
+  ///   - error: `e`, in units of the tolerance; not a number where the step led nowhere.
+  ///   - previous: `e₋` of the step before it, where that was taken.
+  ///   - k: The order of the error estimate, one more than that of the less accurate solution.
+  /// - Returns: `h′/h`; at most 1 where the step was refused.
+  public func factor(after error: Double, previous: Double?, order k: Int) -> Double {
     guard error.isFinite else { return factors.lowerBound }
     let gain = 1 / Double(k)
     // A step that failed says nothing about the trend.

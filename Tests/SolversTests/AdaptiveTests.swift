@@ -62,6 +62,23 @@ import Testing
     }
     let order = observedOrder(errors)
     #expect(abs(order - power) < 0.2, "observed \(order)")
+    #expect(Double(solver.estimateOrder + 1) == power)
+  }
+
+  @Test("the next step follows from the last errors, within bounds")
+  func factors() {
+    let control = StepController(safety: 0.9, factors: 0.2...5)
+    func factor(_ error: Double, _ previous: Double? = nil) -> Double {
+      control.factor(after: error, previous: previous, order: 5)
+    }
+    #expect(factor(1) == 0.9)
+    // 32^{0.7/5}, and with an error before it that was 32 times smaller, less by 32^{0.4/5}.
+    #expect(abs(factor(1.0 / 32) - 0.9 * pow(2, 0.7)) < 1e-14)
+    #expect(abs(factor(1, 1.0 / 32) - 0.9 * pow(2, -0.4)) < 1e-14)
+    // Refused: 32^{−1/5}, whatever came before.
+    #expect(abs(factor(32, 1e-3) - 0.45) < 1e-14)
+    #expect(factor(0) == 5 && factor(1e9) == 0.2 && factor(.nan) == 0.2 && factor(.infinity) == 0.2)
+    #expect(StepController(safety: 0.999, factors: 0.2...5).factor(after: 1.0001, previous: nil, order: 5) < 1)
   }
 
   @Test("every sample keeps the tolerance, whoever shares its batch")
