@@ -2,14 +2,15 @@ import Foundation
 
 /// A script that measures the same things in Python and prints one JSON object a line.
 struct Peer: Sendable {
-  let script: String
+  /// The script, or nil where there is nothing to compare with.
+  let script: String?
   let arguments: [String]
 
   /// The interpreter `Scripts/oracles` set up, from the environment; without one there are no peers.
   static let python = ProcessInfo.processInfo.environment["SCOREFIELD_PYTHON"]
 
   func run() throws -> [Figure] {
-    guard let python = Self.python else { return [] }
+    guard let script, let python = Self.python else { return [] }
     let process = Process()
     process.executableURL = URL(filePath: python)
     let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Peers")

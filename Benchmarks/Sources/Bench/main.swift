@@ -3,6 +3,7 @@ import Scorefield
 // Run by `make bench`; a name as argument runs one comparison.
 Threads.count = 1
 let comparisons: [(name: String, make: () -> [Comparison])] = [
+  ("startup", { [startup] }),
   ("overhead", { [overhead] }),
   (
     "exact-field",
@@ -13,6 +14,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
       ]
     }
   ),
+  ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),
 ]
 let wanted = CommandLine.arguments.dropFirst()
 for comparison in comparisons where wanted.isEmpty || wanted.contains(comparison.name) {
