@@ -6,7 +6,8 @@ import ScorefieldTensorCore
 ///
 ///     vᵀF = (v − α (∂x̂₀/∂x)ᵀ v)/σ²,   which is (1/σ) vᵀ ∂ε̂/∂x
 ///
-/// The transpose of what ``JVPFisher`` applies: the same for an exact field, not for a learned one.
+/// The transpose of what ``JVPFisher`` applies: the same for an exact field, not for a learned one. Rounding of relative size
+/// `ε` in `x̂₀` costs `ε/(σ² |F|)` where `α ∂x̂₀/∂x` is near the identity, as it is of smooth data at small σ.
 ///
 /// - Cost: One evaluation per batch of points, whose record is kept, and one backward pass per product; several products
 ///   share passes, in memory that grows with their number. No Jacobian is formed.
