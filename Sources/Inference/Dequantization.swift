@@ -26,7 +26,7 @@ public enum Dequantization: Sendable, Equatable {
   /// The model was trained on just such points, so nothing is asked of it that it has not seen; where σ/α is small beside
   /// the bin, and the data are what it learned, `log q̄ − log r` hardly varies and the bound is nearly tight.
   ///
-  /// Source: Zheng et al. 2023, arXiv:2305.03935, section 4.2.
+  /// Source: Zheng et al. 2023, arXiv:2305.03935, its training-free dequantisation; the derivation is ours.
   case truncatedNormal(draws: Int)
 
   /// How often noise is drawn.
