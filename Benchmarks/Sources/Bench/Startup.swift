@@ -18,7 +18,9 @@ let startup = Comparison(title: "Start of a process", rounds: 3, peer: Peer(scri
   ]
 }
 
-/// Runs a command to its end. Foundation's own way polls for it.
+/// Runs a command to its end.
+///
+/// Foundation's own way polls for it.
 private func spawn(_ arguments: [String]) {
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
