@@ -55,7 +55,7 @@ public struct EmpiricalDenoiser: ExactField {
       let kept = weights .> 0
       rows = rows[kept]
       let positive = weights[kept].to(.float64)
-      self.logWeights = (positive / positive.sum()).log().to(data.elementType)
+      self.logWeights = (positive / positive.expanded(at: 1).steadySum).log().to(data.elementType)
       self.uniformLogWeight = 0
       self.places = (kept.to(.int64).cumulativeSum(0) - 1).replacing(with: -1, where: .!kept)
     } else {
@@ -64,7 +64,7 @@ public struct EmpiricalDenoiser: ExactField {
       self.uniformLogWeight = -Double.log(Double(data.batch))
     }
     // Few digits, so that grey levels less the centre are exact.
-    self.centre = rows.mean(0).to(.float32).to(data.elementType)
+    self.centre = (rows.steadySum / Double(rows.batch)).to(.float32).to(data.elementType)
     self.points = rows - centre
     self.squaredNorms = points.norm(-1).squared()
     self.radius = squaredNorms.max().item.squareRoot()
@@ -153,8 +153,9 @@ public struct EmpiricalDenoiser: ExactField {
   }
 
   private static let queryLimit = 256
-  /// Elements of a tile of logits, and of a block of differences.
+  /// Elements of a tile of logits, and of a block of differences; neither has so many points that libtorch would cut a sum.
   private static let tileSize = 1 << 19
+  private static let pointLimit = 1 << 14
   private static let blockSize = 1 << 18
 
   /// Products lose `ε` times the size of their terms of every logit; they serve while that is harmless.
@@ -219,7 +220,7 @@ public struct EmpiricalDenoiser: ExactField {
     let halfSquare = 0.5 * departure.squared().sum(-1, keeping: true)
 
     var sums = StreamedMoments(for: queries, along: directions, second: second)
-    let step = Swift.max(64, Self.tileSize / Swift.max(queries.batch, 1))
+    let step = Swift.max(64, Swift.min(Self.pointLimit, Self.tileSize / Swift.max(queries.batch, 1)))
     for first in stride(from: 0, to: points.batch, by: step) {
       let range = first..<Swift.min(first + step, points.batch)
       let tile = points[range]
@@ -271,13 +272,13 @@ public struct EmpiricalDenoiser: ExactField {
     of tile: Tensor, _ squaredNorms: Tensor, _ weights: Tensor, _ directions: Tensor?, second: Bool
   ) -> StreamedMoments.Part {
     let mass = weights.sum(-1, keeping: true)
-    let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
+    let mean = weights.steadySums(of: tile) / mass.clamped(StreamedMoments.negligibleMass)
     guard second else { return .init(mass: mass, mean: mean, spread: nil, product: nil) }
     return .init(
       mass: mass, mean: mean,
       spread: weights.matmul(squaredNorms.expanded(at: 1)) - mass * mean.squared().sum(-1, keeping: true),
       product: directions.map {
-        (weights * $0.matmul(tile.transposed)).matmul(tile) - mass * mean * (mean * $0).sum(-1, keeping: true)
+        (weights * $0.matmul(tile.transposed)).steadySums(of: tile) - mass * mean * (mean * $0).sum(-1, keeping: true)
       })
   }
 
@@ -303,7 +304,8 @@ public struct EmpiricalDenoiser: ExactField {
     // Most weights are exactly zero where differences are needed: e^{−745} underflows.
     let kept = weights.max(0) .> 0
     let (tile, weights) = (tile[kept], weights[Axis.all, kept])
-    let step = Swift.max(1, Self.blockSize / Swift.max(weights.batch * centre.count, 1))
+    let room = Self.blockSize / Swift.max(weights.batch * centre.count, 1)
+    let step = Swift.max(1, Swift.min(Self.pointLimit, room))
     for first in stride(from: 0, to: tile.batch, by: step) {
       let range = first..<(first + step)
       body(tile[range], weights[Axis.all, range])

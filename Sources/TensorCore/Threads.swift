@@ -4,8 +4,8 @@ import CScorefieldEngine
 public enum Threads {
   /// How many threads one operation may use.
   ///
-  /// The same count gives the same bits. Between counts some reductions differ in the last bits; the generator and the
-  /// exact fields do not.
+  /// The same count gives the same bits. Between counts, matrix products and sums may differ in the last bits; the
+  /// generator does not, nor do the exact fields of `float64` points between one thread and two.
   public static var count: Int {
     get { Int(Engine.api.threads()) }
     set {
