@@ -24,6 +24,11 @@ public struct ExactFisher: FisherAccess {
     fileprivate let t: Double
 
     public func trace() -> Tensor { field.posterior(x, at: t).fisherTrace }
-    public func matvec(_ v: Tensor) -> Tensor { field.posterior(x, at: t, along: v).fisherProduct(with: v) }
+    public func matvec(_ v: Tensor) -> Tensor { product(x, v) }
+    public func matvecs(_ block: Tensor) -> Tensor { ScorefieldFisher.matvecs(block, at: x, by: product) }
+
+    private func product(_ x: Tensor, _ v: Tensor) -> Tensor {
+      field.posterior(x, at: t, along: v).fisherProduct(with: v)
+    }
   }
 }

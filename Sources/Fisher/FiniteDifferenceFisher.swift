@@ -56,19 +56,21 @@ public struct FiniteDifferenceFisher: FisherAccess {
     /// `x̂₀(x)`, for forward differences.
     fileprivate let base: Tensor?
 
-    public func matvec(_ v: Tensor) -> Tensor {
-      let length = v.flattened.norm(-1).reshaped([v.batch] + [Int](repeating: 1, count: v.rank - 1))
-      // A direction of length zero goes nowhere, and what it finds is multiplied by zero.
-      let shift = v * (step / length.clamped(1e-30))
-      let ahead = denoiser.denoise(x + shift, at: t)
-      let rate = base.map { (ahead - $0) / step } ?? (ahead - denoiser.denoise(x - shift, at: t)) / (2 * step)
-      return denoiser.schedule.kernel(at: t).fisherProduct(v, response: length * rate)
-    }
+    public func matvec(_ v: Tensor) -> Tensor { matvecs(v.expanded(at: 0)).squeezed(0) }
 
     public func matvecs(_ block: Tensor) -> Tensor {
-      let count = block.batch
-      let many = At(denoiser: denoiser, x: x.repeated(count), t: t, step: step, base: base?.repeated(count))
-      return many.matvec(block.reshaped(many.x.shape)).reshaped(block.shape)
+      let inner = [Int](repeating: 1, count: x.rank - 1)
+      let length = block.vectors.norm(-1).reshaped([block.batch, x.batch] + inner)
+      // A direction of length zero goes nowhere, and what it finds is multiplied by zero.
+      let shift = block * (step / length.clamped(1e-30))
+      let ahead = denoised(x + shift)
+      let rate = base.map { (ahead - $0) / step } ?? (ahead - denoised(x - shift)) / (2 * step)
+      return denoiser.schedule.kernel(at: t).fisherProduct(block, response: length * rate)
+    }
+
+    /// `x̂₀` at several points per element of the batch, `[n, B, …]`.
+    private func denoised(_ points: Tensor) -> Tensor {
+      denoiser.denoise(points.merged, at: t).reshaped(points.shape)
     }
   }
 }

@@ -125,10 +125,9 @@ private struct KrylovSpace {
   mutating func extended(by width: Int, towards products: Tensor? = nil) -> Tensor {
     var rows = Tensor.normal([shape[0], width, shape[1]], type: type, on: device, using: &generator)
     if let products {
-      let (q, r) = outside(outside(products)).transposed.qr()
-      // Rounding leaves this much of vectors that lie in the space.
-      let lost = r.diagonal.abs() .<= scale * (Double(shape[1]) * 4 * type.roundoff)
-      rows = q.transposed[Axis.all, 0..<width].replacing(with: rows, where: lost[Axis.all, 0..<width].expanded(at: 2))
+      // Rounding leaves noise of products that lie in the space; a little more of it makes the direction random.
+      let noise = (scale * type.roundoff).clamped(1e-18).expanded(at: 2) * rows
+      rows = outside(outside(products[Axis.all, 0..<width])) + noise
     }
     // Twice is enough, once the vectors are of length one.
     for _ in 0..<3 { rows = outside(rows).transposed.qr().q.transposed }

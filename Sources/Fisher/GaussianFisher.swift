@@ -72,8 +72,6 @@ public struct GaussianFisher: FisherAccess {
       return (v - explained.reshaped(v.shape)) / (kernel.sigma * kernel.sigma)
     }
 
-    public func matvecs(_ block: Tensor) -> Tensor {
-      matvec(block.reshaped([block.batch * x.batch] + x.shape.dropFirst())).reshaped(block.shape)
-    }
+    public func matvecs(_ block: Tensor) -> Tensor { matvec(block.merged).reshaped(block.shape) }
   }
 }

@@ -21,14 +21,12 @@ public struct JVPFisher: FisherAccess {
     fileprivate let x: Tensor
     fileprivate let t: Double
 
-    public func matvec(_ v: Tensor) -> Tensor {
+    public func matvec(_ v: Tensor) -> Tensor { product(x, v) }
+    public func matvecs(_ block: Tensor) -> Tensor { ScorefieldFisher.matvecs(block, at: x, by: product) }
+
+    private func product(_ x: Tensor, _ v: Tensor) -> Tensor {
       denoiser.schedule.kernel(at: t).fisherProduct(
         v, response: jvp(at: x, along: v) { denoiser.denoise($0, at: t) }.derivative)
-    }
-
-    public func matvecs(_ block: Tensor) -> Tensor {
-      let many = At(denoiser: denoiser, x: x.repeated(block.batch), t: t)
-      return many.matvec(block.reshaped(many.x.shape)).reshaped(block.shape)
     }
   }
 }

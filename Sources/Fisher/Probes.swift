@@ -26,6 +26,11 @@ public enum ProbeDistribution: Sendable {
   }
 }
 
+/// Products with several vectors per point, `[n, B, …]`, as products at points repeated, `[n·B, …]`.
+func matvecs(_ block: Tensor, at x: Tensor, by product: (_ x: Tensor, _ v: Tensor) -> Tensor) -> Tensor {
+  product(x.broadcast(to: block.shape).merged, block.merged).reshaped(block.shape)
+}
+
 /// `0..<count` in parts, so that one vector per number and point stays within `2¹⁸` elements where it can.
 func blocks(of count: Int, like x: Tensor) -> [Range<Int>] {
   let length = max(1, (1 << 18) / max(x.count, 1))
@@ -42,8 +47,8 @@ extension FisherMatvec {
 extension Tensor {
   /// The elements of one point as one axis, `[n, B, …]` → `[n, B, d]`.
   var vectors: Tensor { reshaped([shape[0], shape[1], shape.dropFirst(2).reduce(1, *)]) }
-  /// Points repeated, `[B, …]` → `[n·B, …]`.
-  func repeated(_ count: Int) -> Tensor { broadcast(to: [count] + shape).reshaped([count * batch] + shape.dropFirst()) }
+  /// The first two axes as one, `[n, B, …]` → `[n·B, …]`.
+  var merged: Tensor { reshaped([shape[0] * shape[1]] + shape.dropFirst(2)) }
   /// The dimension of one element of a batch.
   var dimension: Int { shape.dropFirst().reduce(1, *) }
 }

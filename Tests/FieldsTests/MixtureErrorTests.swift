@@ -42,7 +42,7 @@ import Testing
     func second(_ values: [Double]) -> Tensor { Tensor([1, 0, 0, 1] + values, shape: [2, 2, 2]) }
     check("a covariance holds a NaN or an infinity; give finite numbers", full(second([1, 0, 0, Double.nan])))
     check(
-      "covariance 1 is not symmetric; give a matrix that equals its transpose", full(second([1e-6, 1e-7, 0, 1e-6])))
+      "covariance 1 is not symmetric; give a matrix that equals its transpose", full(second([1e-11, 1e-12, 0, 1e-11])))
     check(
       "covariance 1 has the negative eigenvalue -1.0; give a positive semidefinite matrix",
       full(second([1, 2, 2, 1])))

@@ -23,8 +23,9 @@ import Testing
     let exact = ExactFisher(denoiser).fisher(at: x, time: ratio).matvec(v)
     expectClose(VJPFisher(denoiser).fisher(at: x, time: ratio).matvec(v), exact, within: 1e-11)
     expectClose(JVPFisher(denoiser).fisher(at: x, time: ratio).matvec(v), exact, within: 1e-11)
-    let slope = gradient(at: x) { denoiser.posterior($0, at: ratio).logDensity.sum() }
-    expectClose(slope, denoiser.score(x, at: ratio), within: 1e-12)
+    func slope(_ x: Tensor) -> Tensor { gradient(at: x) { denoiser.posterior($0, at: ratio).logDensity.sum() } }
+    expectClose(slope(x), denoiser.score(x, at: ratio), within: 1e-12)
+    expectClose(vjp(at: x, of: slope).pullback(v), -exact, within: 1e-10)
   }
 
   @Test("Spec: F2 a second derivative of the exact field is the difference of first ones", arguments: spreads, ratios)

@@ -3,6 +3,7 @@
     exact_field   mpmath at 60 digits, by the uncentred formulas, with the generator in Python's own integers;
                   PyTorch's derivatives of log q in float64 where that would take too long
     engine        numpy forward passes, differentiated by complex steps and, for second derivatives, central differences of them
+    mixture       central differences of log q at 100 digits, which alone is written, and Tweedie's formulas
     tensor        every case again from its metadata alone, in numpy and scipy
 """
 
@@ -148,6 +149,97 @@ def check_exact_field():
     for method, (error, at) in worst.items():
         print(f"exact_field, {counts[method]} cases {method}: worst max|err|/max|true| {error:.1e} ({at})", flush=True)
     assert worst["exact_by_mpmath"][0] < 1e-15 and worst["exact_by_autograd"][0] < 1e-6
+
+
+# mixture
+
+
+def kernel_of(schedule, t):
+    """(alpha, sigma) of the schedules that exact_field lacks."""
+    t, pi = mpmath.mpf(t), mpmath.pi
+    if schedule == "trig":
+        return mpmath.sin(pi / 2 * (1 - t)), mpmath.sin(pi / 2 * t)
+    if schedule == "ve-geometric":
+        return mpmath.mpf(1), mpmath.sqrt(mpmath.expm1(2 * t * mpmath.log(5000))) / 100
+    if schedule in ("vp", "subvp", "ve", "edm", "flow"):
+        decimal = {"vp": 1, "subvp": 1}.get(schedule, 0)
+        if not decimal:
+            return signal_and_noise(schedule, t)
+        left = mpmath.exp(-(2 * t + 199 * t**2) / 20)
+        return mpmath.sqrt(left), (mpmath.sqrt(1 - left) if schedule == "vp" else 1 - left)
+    # What is left of the signal's power, a product of 1 - beta.
+    ramp = lambda i, first, last: mpmath.mpf(first) + (mpmath.mpf(last) - mpmath.mpf(first)) * i / 999
+    angle = lambda i: (mpmath.mpf(i) / 1000 + mpmath.mpf("0.008")) / mpmath.mpf("1.008") * pi / 2
+    beta = {
+        "ddpm-linear": lambda i: ramp(i, "0.0001", "0.02"),
+        "scaled-linear": lambda i: ramp(i, mpmath.sqrt("0.00085"), mpmath.sqrt("0.012")) ** 2,
+        "ddpm-cosine": lambda i: min(
+            (mpmath.cos(2 * angle(i)) - mpmath.cos(2 * angle(i + 1))) / (1 + mpmath.cos(2 * angle(i))), mpmath.mpf("0.999")),
+    }[schedule]
+    i = min(int(t), 998)
+    powers = mpmath.fprod(1 - beta(j) for j in range(i + 1))
+    powers *= (1 - beta(i + 1)) ** (t - i)
+    return mpmath.sqrt(powers), mpmath.sqrt(1 - powers)
+
+
+def mixture_by_differences(x, v, weights, means, covariances, alpha, sigma):
+    exact = lambda array: np.vectorize(mpmath.mpf, otypes=[object])(array)
+    x, v, weights, means, d = exact(x), exact(v), exact(weights), exact(means), len(x)
+    parts = []
+    for weight, mean, covariance in zip(weights / weights.sum(), means, covariances):
+        lower = mpmath.cholesky(mpmath.matrix((alpha**2 * covariance + sigma**2 * exact(np.eye(d))).tolist()))
+        rows = np.array(lower.tolist(), object)
+        constant = mpmath.log(weight) - mpmath.fsum(mpmath.log(2 * mpmath.pi * rows[i, i] ** 2) for i in range(d)) / 2
+        parts.append((constant, alpha * mean, rows))
+
+    def log_density(x):
+        l = []
+        for constant, centre, rows in parts:
+            z, y = x - centre, np.empty(d, object)
+            for i in range(d):
+                y[i] = (z[i] - rows[i, :i] @ y[:i]) / rows[i, i]
+            l.append(constant - y @ y / 2)
+        top = max(l)
+        return top + mpmath.log(mpmath.fsum(mpmath.exp(value - top) for value in l))
+
+    h, here = sigma * mpmath.mpf(10) ** -25, log_density(x)
+    steps = h * exact(np.eye(d))
+    ahead, behind = [log_density(x + e) for e in steps], [log_density(x - e) for e in steps]
+    score = np.array([(a - b) / (2 * h) for a, b in zip(ahead, behind)])
+    trace = -sum(a + b - 2 * here for a, b in zip(ahead, behind)) / h**2
+    mixed = lambda e: sum(sign * log_density(x + e * sign + h * v) - sign * log_density(x + e * sign - h * v) for sign in (1, -1))
+    product = np.array([-mixed(e) / (4 * h**2) for e in steps])
+    gain = (sigma / alpha) ** 2
+    found = {
+        "log_density": here, "score": score, "posterior_mean": (x + sigma**2 * score) / alpha, "trace": trace, "matvec": product,
+        "covariance_trace": gain * (d - sigma**2 * trace), "covariance_product": gain * (v - sigma**2 * product)}
+    return {name: np.array(value, dtype=np.float64) for name, value in found.items()}
+
+
+def check_mixture():
+    tensors, metadata = load("mixture")
+    cases, worst = json.loads(metadata["cases"]), (0.0, "")
+    for case in cases:
+        part = lambda name: tensors[f"{case['group']}.{name}"]
+        alpha, sigma = kernel_of(case["schedule"], case["t"])
+        assert abs(float(alpha) / case["alpha"] - 1) < 1e-15 and abs(float(sigma) / case["sigma"] - 1) < 1e-15, case
+        B, d = part("x")[case["index"]].shape
+        if case["form"] == "full":
+            covariances = [np.vectorize(mpmath.mpf, otypes=[object])(matrix) for matrix in part("covariances")]
+        else:
+            stds = part("stds") if case["form"] == "diagonal" else np.repeat(part("round")[:, None], d, axis=1)
+            square = lambda value: mpmath.mpf(value) ** 2
+            covariances = [np.diag([square(value) for value in row]) for row in stds]
+        v = stream(case["seed_v"], [B, d])
+        for b in range(B if d <= 3 else 1):
+            with mpmath.workdps(100):
+                found = mixture_by_differences(
+                    part("x")[case["index"]][b], v[b], part("weights"), part("means"), covariances, alpha, sigma)
+            for key, value in found.items():
+                error = distance(value, part(key)[case["index"]][b])
+                worst = max(worst, (error, f"{key}, {case['group']} {case['form']} {case['schedule']} k {case['k']:g} query {b}"))
+    print(f"mixture, {len(cases)} cases: worst max|err|/max|true| {worst[0]:.1e} ({worst[1]})", flush=True)
+    assert worst[0] < 1e-12, worst
 
 
 # engine
@@ -389,3 +481,4 @@ if __name__ == "__main__":
     check_tensor()
     check_engine()
     check_exact_field()
+    check_mixture()

@@ -14,7 +14,8 @@ import Testing
         let forward = jvp(at: x, along: v, of: f).derivative
         let slope = gradient(at: x, of: f)
         let product = jvp(at: x, along: v) { gradient(at: $0, of: f) }.derivative
-        return !(forward.isIdentical(to: (3 * x * x * v).sum()) && slope.isIdentical(to: 3 * x * x)
+        return
+          !(forward.isIdentical(to: (3 * x * x * v).sum()) && slope.isIdentical(to: 3 * x * x)
           && product.isIdentical(to: 6 * x * v))
       }
     }

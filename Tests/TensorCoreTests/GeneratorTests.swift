@@ -32,7 +32,9 @@ import Testing
   func pytorch() {
     var generator = Generator(seed: 42)
     // torch.randn(3, generator=torch.Generator().manual_seed(42), dtype=torch.float64)
-    expectClose(Tensor.normal([3], using: &generator), Tensor([0.33669035438385886, 0.1288094051365897, 0.23446236336153173]), within: 0)
+    expectClose(
+      Tensor.normal([3], using: &generator), Tensor([0.33669035438385886, 0.1288094051365897, 0.23446236336153173]),
+      within: 0)
   }
 
   @Test("every bit of a seed counts")
@@ -110,7 +112,8 @@ import Testing
     let inside = (normal.abs() .< 1).to(.float64).mean().item
     #expect(abs(inside - 0.6826894921370859) <= 4 * (0.2166 / Double(n)).squareRoot(), "within one standard deviation")
     let pairs = normal.reshaped(-1, 2)
-    #expect(abs((pairs[Axis.all, 0] * pairs[Axis.all, 1]).mean().item) <= 4 * (2 / Double(n)).squareRoot(), "neighbours")
+    #expect(
+      abs((pairs[Axis.all, 0] * pairs[Axis.all, 1]).mean().item) <= 4 * (2 / Double(n)).squareRoot(), "neighbours")
 
     let uniform = Tensor.uniform([n], using: &generator)
     #expect((uniform .>= 0).all() && (uniform .< 1).all())

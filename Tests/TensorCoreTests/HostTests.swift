@@ -62,7 +62,10 @@ import Testing
     let path = FileManager.default.temporaryDirectory.appending(path: "scorefield-\(UUID()).npy").path
     defer { try? FileManager.default.removeItem(atPath: path) }
     // 64 MB, of which only the first page is looked at.
-    try NPY.write(HostArray(.uint8, shape: [1 << 26], bytes: Bytes(count: 1 << 26) { $0.initializeMemory(as: UInt8.self, repeating: 7) }), to: path)
+    try NPY.write(
+      HostArray(
+        .uint8, shape: [1 << 26], bytes: Bytes(count: 1 << 26) { $0.initializeMemory(as: UInt8.self, repeating: 7) }),
+      to: path)
     let array = try NPY.read(path)
     let tensor = Tensor(array)
     #expect(tensor[..<3].integers == [7, 7, 7])
