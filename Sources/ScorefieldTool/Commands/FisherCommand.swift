@@ -10,12 +10,7 @@ struct FisherCommand: ParsableCommand {
       """)
 
   @OptionGroup var common: CommonOptions
-
-  @Option(help: "The model: a data set (.npy, .csv, a folder of PNGs) or a mixture of Gaussians (.json).")
-  var model: String
-
-  @Option(help: "The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,….")
-  var schedule: String
+  @OptionGroup var choice: ModelOptions
 
   @Option(help: "The time, in the schedule's own range.")
   var time: Double
@@ -46,11 +41,11 @@ struct FisherCommand: ParsableCommand {
 
   mutating func run() throws {
     let type = try common.validated()
-    let schedule = try ScheduleInput(schedule)
+    let schedule = try ScheduleInput(choice.schedule)
     let time = try schedule.time(time, option: "--time")
     let method = try FisherMethodInput(method, option: "--method")
     let output = try out.map { path throws(Failure) in try ArrayOutput(path) }
-    let source = try ModelInput(model)
+    let source = try ModelInput(choice.model)
     let points = try ArrayInput(at)
     let direction = try self.direction.map { try ArrayInput($0) }
     if let direction, direction.array.shape != points.array.shape {
@@ -109,7 +104,7 @@ struct FisherCommand: ParsableCommand {
 
     if common.json {
       let body = Body(
-        model: self.model, schedule: schedule.text, method: method.name, time: time, alpha: posterior.kernel.alpha,
+        model: choice.model, schedule: schedule.text, method: method.name, time: time, alpha: posterior.kernel.alpha,
         sigma: posterior.kernel.sigma, samples: x.batch, dimension: x.count / x.batch, trace: traces,
         logDensity: densities, traceStandardError: errors, out: out)
       print(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())

@@ -10,12 +10,7 @@ struct LikelihoodCommand: ParsableCommand {
       """)
 
   @OptionGroup var common: CommonOptions
-
-  @Option(help: "The model: a data set (.npy, .csv, a folder of PNGs) or a mixture of Gaussians (.json).")
-  var model: String
-
-  @Option(help: "The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,….")
-  var schedule: String
+  @OptionGroup var choice: ModelOptions
 
   @Option(help: "The samples, shape [B, …].")
   var samples: String
@@ -63,7 +58,7 @@ struct LikelihoodCommand: ParsableCommand {
 
   mutating func run() throws {
     let type = try common.validated()
-    let schedule = try ScheduleInput(schedule)
+    let schedule = try ScheduleInput(choice.schedule)
     let ends = TimeEnds(of: schedule.schedule)
     let from = try schedule.time(self.from ?? ends.data, option: "--from")
     let to = try schedule.time(self.to ?? ends.noise, option: "--to")
@@ -76,7 +71,7 @@ struct LikelihoodCommand: ParsableCommand {
       throw Failure.option("--prior", "'\(prior)' is no prior", repair: "use exact or normal")
     }
     let output = try out.map { path throws(Failure) in try ArrayOutput(path, single: "log_likelihood") }
-    let source = try ModelInput(model)
+    let source = try ModelInput(choice.model)
     let input = try ArrayInput(samples)
     let reference = try data.map { try ArrayInput($0) }
     let dequantization = try Dequantization(dequantize ?? (input.isLevels ? "uniform" : "none"))
@@ -139,7 +134,7 @@ struct LikelihoodCommand: ParsableCommand {
     func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
     if common.json {
       let body = Body(
-        model: self.model, schedule: schedule.text, trace: method.name, solver: self.solver,
+        model: choice.model, schedule: schedule.text, trace: method.name, solver: self.solver,
         dequantize: dequantize ?? (input.isLevels ? "uniform:1" : "none"), prior: self.prior,
         outcome: found.outcome.rawValue, from: from, to: to, samples: x.batch, dimension: x.count / x.batch,
         levels: input.isLevels ? common.levels : nil, logLikelihood: densities, bitsPerDim: bits, standardError: errors,

@@ -8,12 +8,7 @@ struct SampleCommand: ParsableCommand {
     discussion: "Starts from noise (--count) or from given states (--start) and steps along a grid of times.")
 
   @OptionGroup var common: CommonOptions
-
-  @Option(help: "The model: a data set (.npy, .csv, a folder of PNGs) or a mixture of Gaussians (.json).")
-  var model: String
-
-  @Option(help: "The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,….")
-  var schedule: String
+  @OptionGroup var choice: ModelOptions
 
   @Option(help: "euler, heun, rk4, ddim or dopri5:rtol=1e-5,atol=1e-5.")
   var solver = "ddim"
@@ -55,7 +50,7 @@ struct SampleCommand: ParsableCommand {
 
   mutating func run() throws {
     let type = try common.validated()
-    let schedule = try ScheduleInput(schedule)
+    let schedule = try ScheduleInput(choice.schedule)
     let ends = TimeEnds(of: schedule.schedule)
     let from = try schedule.time(self.from ?? ends.noise, option: "--from")
     let to = try schedule.time(self.to ?? ends.data, option: "--to")
@@ -77,7 +72,7 @@ struct SampleCommand: ParsableCommand {
     }
     let output = try SampleOutput(out)
     let path = try trajectory.map { path throws(Failure) in try ArrayOutput(path, option: "--trajectory") }
-    let source = try ModelInput(model)
+    let source = try ModelInput(choice.model)
     let states = try start.map { try ArrayInput($0) }
 
     try common.start()
@@ -107,7 +102,7 @@ struct SampleCommand: ParsableCommand {
     }
     if common.json {
       let body = Body(
-        model: self.model, schedule: schedule.text, solver: self.solver, grid: grid, outcome: run.outcome.rawValue,
+        model: choice.model, schedule: schedule.text, solver: self.solver, grid: grid, outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
         nfe: run.evaluations, finalDenoise: !noFinalDenoise, trajectory: trajectory)
       print(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
