@@ -465,6 +465,8 @@ ct_status group_create(const char *rendezvous, int32_t rank, int32_t size, int64
     auto options = c10d::ProcessGroupGloo::Options::create(timeout);
     options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
     auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store(rendezvous, rank, size, timeout), rank, size, options);
+    // A member that has connected may leave while others still do, and breaks them off.
+    gloo->barrier()->wait();
     *out = reinterpret_cast<ct_group>(new Group{gloo});
   });
 }

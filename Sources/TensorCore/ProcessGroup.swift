@@ -38,7 +38,7 @@ public final class ProcessGroup: @unchecked Sendable {
     var group: ct_group?
     let status = Engine.api.group_create(rendezvous.name, Int32(rank), Int32(size), Int64(timeout * 1000), &group)
     guard status == CT_OK, let group else {
-      throw ProcessGroupError(member: rank, problem: Engine.failure)
+      throw ProcessGroupError(member: rank, words: Engine.failure)
     }
     (self.handle, self.rank, self.size) = (group, rank, size)
   }
@@ -73,7 +73,7 @@ public final class ProcessGroup: @unchecked Sendable {
 
   private func check(_ status: ct_status) throws(ProcessGroupError) {
     guard status == CT_OK else {
-      throw ProcessGroupError(member: rank, problem: Engine.failure)
+      throw ProcessGroupError(member: rank, words: Engine.failure)
     }
   }
 }
@@ -82,6 +82,13 @@ public final class ProcessGroup: @unchecked Sendable {
 public struct ProcessGroupError: Error, Equatable, CustomStringConvertible {
   public let member: Int
   public let problem: String
+
+  /// From Gloo's words, but for its advice.
+  init(member: Int, words: String) {
+    let fact = words.firstRange(of: ". This is typically").map { words[..<$0.lowerBound] } ?? words[...]
+    (self.member, problem) = (member, String(fact.last == "." ? fact.dropLast() : fact))
+  }
+
   public var description: String {
     "process group, member \(member): \(problem); check that all members run and use the same rendezvous"
   }

@@ -54,6 +54,20 @@ import Testing
     expectClose(vmap(over: directions, pullback), (-x.sin()).diagonalMatrix, within: 1e-15)
   }
 
+  @Test("batches of batches")
+  func nestedBatches() {
+    let (a, b) = (Tensor([1.0, 2]), Tensor([3.0, 4, 5]))
+    expectClose(vmap(over: a) { x in vmap(over: b) { y in x * y } }, a.expanded(at: 1) * b, within: 0)
+    expectClose(vmap(over: a) { x in vmap(over: b) { _ in x } }, a.expanded(at: 1).broadcast(to: [2, 3]), within: 0)
+    expectClose(vmap(over: a) { _ in vmap(over: b) { y in y } }, b.broadcast(to: [2, 3]), within: 0)
+    let rows = Tensor(rows: [[1, 2, 3], [4, 5, 6]])
+    let slopes = vmap(over: rows) { row in gradient(at: row) { ($0 * $0 * row).sum() } }
+    expectClose(slopes, 2 * rows * rows, within: 0)
+    expectClose(
+      gradient(at: rows) { y in vmap(over: y) { ($0 * $0).sum() }.squared().sum() },
+      4 * (rows * rows).sum(1, keeping: true) * rows, within: 1e-15)
+  }
+
   @Test("what does not depend on the input has derivative zero")
   func independent() {
     expectClose(gradient(at: x) { _ in Tensor(scalar: 1) }, .zeros(like: x), within: 0)
@@ -65,6 +79,13 @@ import Testing
   func constant() {
     expectClose(gradient(at: x) { y in (y * withoutGradient { y * 1 }).sum() }, x, within: 0)
     expectClose(gradient(at: x) { ($0 * $0.detached()).sum() }, x, within: 0)
+    expectClose(jvp(at: x, along: v) { y in y * withoutGradient { y * 1 } }.derivative, x * v, within: 0)
+    expectClose(jvp(at: x, along: v) { $0 * $0.detached() }.derivative, x * v, within: 0)
+    // Derivatives taken inside are numbers like others, and recording goes on afterwards.
+    let inner = gradient(at: x) { y in (y * withoutGradient { gradient(at: y) { ($0 * $0).sum() } }).sum() + y.sum() }
+    expectClose(inner, 2 * x + 1, within: 0)
+    expectClose(withoutGradient { jvp(at: x, along: v) { $0 * $0 }.derivative }, 2 * x * v, within: 0)
+    expectClose(jvp(at: x, along: v) { $0 * $0 }.derivative, 2 * x * v, within: 0)
   }
 
   @Test("an error thrown inside leaves no layer behind")

@@ -118,12 +118,15 @@ import Testing
     "another library": (
       "FOLDER/libscorefield-engine.so: is not a Scorefield engine; run 'make setup' again",
       { folder in
-        // The smallest library this process has loaded, its libc and loader aside.
-        let maps = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
-        let paths = Set(maps.split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) })
-        let libraries = try paths.filter { $0.hasPrefix("/") && $0.contains(".so") && !$0.contains("/ld-") }
-          .map { (try FileManager.default.attributesOfItem(atPath: $0)[.size] as? Int ?? .max, $0) }
-        let path = try #require(libraries.filter { !$0.1.contains("/libc.") }.min { $0.0 < $1.0 }?.1)
+        // The smallest library this process has loaded, but for engines, its libc and its loader.
+        let mapped = Set(systemLines("/proc/self/maps").compactMap { $0.split(separator: " ").last.map(String.init) })
+        let libraries = mapped.filter { path in
+          path.hasPrefix("/") && path.contains(".so") && !["engine", "/libc.", "/ld-"].contains { path.contains($0) }
+        }
+        func size(_ path: String) -> Int {
+          (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? .max
+        }
+        let path = try #require(libraries.min { size($0) < size($1) })
         try replacePlug(folder, by: Data(contentsOf: URL(filePath: path)))
       }
     ),

@@ -96,7 +96,12 @@ import Testing
       #expect(waited > .milliseconds(500) && waited < .seconds(10), "\(waited)")
       #expect(error?.member == 0)
       let words = error?.description ?? ""
-      #expect(words.hasPrefix("process group, member 0: "), "\(words)")
+      #expect(
+        words.hasPrefix(
+          meeting == .file
+            ? "process group, member 0: Wait timeout;"
+            : "process group, member 0: Timed out after 2 seconds waiting for clients. 1/2 clients joined;"), "\(words)"
+      )
       #expect(
         words.hasSuffix("; check that all members run and use the same rendezvous") && !words.contains("\n"), "\(words)"
       )
@@ -113,6 +118,8 @@ import Testing
       } catch { return error }
     }
     #expect(errors[0] != nil && errors[1] == nil)
+    let words = errors[0]?.description ?? ""
+    #expect(words.contains("Connection ") && !words.contains("GLHF"), "\(words)")
   }
 
   @Test("two processes reduce together")
