@@ -92,7 +92,9 @@ public func jvp<E: Error>(
   }
   let layer = Layer.forward()
   defer { layer.exit() }
-  let dual = Tensor.yielding("jvp") { Engine.api.make_dual(x.handle, direction.handle, $0) }
+  // A dual number is written into: a broadcast view, whose elements share memory, cannot be.
+  let (point, rate) = (contiguous(x.argument), contiguous(direction.argument))
+  let dual = Tensor.yielding("jvp") { Engine.api.make_dual(point.handle, rate.handle, $0) }
   let result = try function(dual)
   var primal: ct_tensor?
   var tangent: ct_tensor?
@@ -167,3 +169,5 @@ private struct Layer {
     return found.map { $0.map(Tensor.init(owning:)) }
   }
 }
+
+private let contiguous = Operator("aten::clone")

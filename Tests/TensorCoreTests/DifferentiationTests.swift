@@ -28,6 +28,12 @@ import Testing
     expectClose(derivative, x.exp() * v, within: 1e-15)
   }
 
+  @Test("forward mode takes broadcast views, whose elements share memory")
+  func views() {
+    let (point, rate) = (x.expanded(at: 0).broadcast(to: [4, 3]), v.expanded(at: 0).broadcast(to: [4, 3]))
+    expectClose(jvp(at: point, along: rate) { $0.exp() }.derivative, point.exp() * rate, within: 1e-15)
+  }
+
   @Test("derivatives nest: reverse over reverse, forward over reverse, reverse over forward, forward over forward")
   func nesting() {
     func f(_ x: Tensor) -> Tensor { (x.sin() * x).sum() }
