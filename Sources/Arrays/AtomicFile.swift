@@ -15,7 +15,29 @@ public enum AtomicFile {
   ///   - parts: What to write; nothing is copied first.
   ///   - path: The destination, in a folder that exists.
   /// - Throws: Where it cannot be written.
-  public static func write(_ parts: [Bytes], to path: String) throws(ArrayFileError) {
+  public static func write(_ parts: [Bytes], to path: String) throws(ArrayFileError) { try write([(parts, path)]) }
+
+  /// Writes several files, all of them or none.
+  ///
+  /// Each is safely on the disk under another name before the first takes its own.
+  ///
+  /// - Parameter files: What to write, and where.
+  /// - Throws: Where one of them cannot be written.
+  public static func write(_ files: [(parts: [Bytes], path: String)]) throws(ArrayFileError) {
+    var staged: [Staged] = []
+    defer { for file in staged { unlink(file.temporary) } }
+    for file in files { staged.append(try stage(file.parts, for: file.path)) }
+    for file in staged {
+      guard rename(file.temporary, file.destination) == 0 else { throw failure(file.path) }
+    }
+  }
+
+  /// A file on the disk that waits for its name.
+  private struct Staged {
+    let path, temporary, destination: String
+  }
+
+  private static func stage(_ parts: [Bytes], for path: String) throws(ArrayFileError) -> Staged {
     var destination = path
     var status = stat()
     let replaces = stat(path, &status) == 0
@@ -39,12 +61,13 @@ public enum AtomicFile {
     let isWritten = parts.allSatisfy { append($0, to: descriptor) } && fsync(descriptor) == 0
     let reason = errno
     let isClosed = close(descriptor) == 0
-    guard isWritten, isClosed, rename(temporary, destination) == 0 else {
+    guard isWritten, isClosed else {
       if !isWritten { errno = reason }
       let error = failure(path)
       unlink(temporary)
       throw error
     }
+    return Staged(path: path, temporary: temporary, destination: destination)
   }
 
   private static func failure(_ path: String) -> ArrayFileError {

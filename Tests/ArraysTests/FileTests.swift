@@ -3,6 +3,19 @@ import ScorefieldArrays
 import Testing
 
 @Suite struct FileTests {
+  @Test("of several files all are written or none")
+  func several() throws {
+    try inTemporaryFolder { folder in
+      try put([1], at: "\(folder)/a")
+      #expect(throws: ArrayFileError.self) {
+        try AtomicFile.write([([Bytes([2])], "\(folder)/a"), ([Bytes([3])], "\(folder)/none/b")])
+      }
+      #expect(try names(in: folder) == ["a"] && contents(of: "\(folder)/a") == [1])
+      try AtomicFile.write([([Bytes([2])], "\(folder)/a"), ([Bytes([3])], "\(folder)/b")])
+      #expect(try Set(names(in: folder)) == ["a", "b"] && contents(of: "\(folder)/a") == [2])
+    }
+  }
+
   @Test("an error is one line that names the file, the problem and the repair")
   func oneLine() {
     let error = ArrayFileError("a\nb.npy", .badData, "has 'x\u{1B}[2J'\u{2028}", repair: "write it again")
