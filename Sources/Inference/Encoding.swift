@@ -43,7 +43,7 @@ public func decode(
   return carry(latent, under: denoiser, from: from, to: to, solver)
 }
 
-private func carry(
+func carry(
   _ x: Tensor, under denoiser: some Denoiser, from: Double, to: Double, _ solver: LikelihoodSolver
 ) -> FlowEnd {
   let flow = RescaledFlow(denoiser, samples: x, from: from, to: to)

@@ -78,7 +78,8 @@ private func sample<S: Solver>(
     }
   }
   let end = grid.times[grid.times.count - 1]
-  let samples = finalDenoise ? counted.denoise(state, at: end) : state
+  // A run that stopped on the way is not at the end's noise level.
+  let samples = finalDenoise && points.outcome == .converged ? counted.denoise(state, at: end) : state
   let settled = points.outcome == .converged && !samples.isFinite().all() ? Outcome.notFinite : points.outcome
   return SampleRun(
     samples: samples,
