@@ -24,7 +24,7 @@ struct CommonOptions: ParsableArguments {
       throw .option("--threads", "\(threads ?? 0) is no count of threads", repair: "give a number from 1 to 1024")
     }
     guard levels >= 2, levels <= 1 << 32 else {
-      throw .option("--levels", "\(levels) is no count of grey levels", repair: "give at least 2")
+      throw .option("--levels", "\(levels) is no count of grey levels", repair: "give a number from 2 to 4294967296")
     }
     switch dtype {
     case nil, "float64": return .float64

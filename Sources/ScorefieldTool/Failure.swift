@@ -20,9 +20,9 @@ struct Failure: Error {
   let problem: String
   let repair: String
 
-  /// `<file or option>: <what is wrong>; <what to do>`, on one line.
+  /// `<file or option>: <what is wrong>; <what to do>`, on one line, without control characters.
   var line: String {
-    "\(subject): \(problem); \(repair)".split(whereSeparator: \.isNewline).joined(separator: " ")
+    ArrayFileError(subject, .badData, problem, repair: repair).description
   }
 
   init(_ status: ExitStatus, _ subject: String, _ problem: String, repair: String) {
@@ -34,20 +34,27 @@ struct Failure: Error {
     Failure(.usage, name, problem, repair: repair)
   }
 
-  init(_ error: ArrayFileError) {
-    let status: ExitStatus =
-      switch error.category {
-      case .missing: .noInput
-      case .badData: .badData
-      case .cannotWrite: .cannotWrite
-      }
-    self.init(status, error.path, error.problem, repair: error.repair)
+  /// What any error means for the process.
+  init(of error: any Error) {
+    switch error {
+    case let error as Failure: self = error
+    case let error as ArrayFileError:
+      let status: ExitStatus =
+        switch error.category {
+        case .missing: .noInput
+        case .badData: .badData
+        case .cannotWrite: .cannotWrite
+        }
+      self.init(status, error.path, error.problem, repair: error.repair)
+    case let error as EngineError: self.init(.noEngine, error.path, error.problem, repair: error.repair)
+    case _ where Root.exitCode(for: error) == .validationFailure: self.init(usage: error)
+    default:
+      self.init(.ourBug, "internal error", "\(error)", repair: "please report it with the command line")
+    }
   }
 
-  init(_ error: EngineError) { self.init(.noEngine, error.path, error.problem, repair: error.repair) }
-
   /// What the parser of the command line says.
-  init(usage error: any Error) {
+  private init(usage error: any Error) {
     let words =
       Root.message(for: error).split(whereSeparator: \.isNewline).first.map(String.init) ?? "is not understood"
     let subject = words.split(whereSeparator: { " '\"<>,=".contains($0) }).first { $0.hasPrefix("-") }
@@ -55,9 +62,5 @@ struct Failure: Error {
     self.init(
       .usage, subject.map(String.init) ?? "command line", problem.prefix(1).lowercased() + problem.dropFirst(),
       repair: "see 'scorefield --help' or 'scorefield <command> --help'")
-  }
-
-  init(unexpected error: any Error) {
-    self.init(.ourBug, "internal error", "\(error)", repair: "please report it with the command line")
   }
 }

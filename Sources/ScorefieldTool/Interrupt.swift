@@ -13,6 +13,8 @@ enum Interrupt {
 
   static func endsTheProcess() {
     signal(SIGINT) { _ in
+      // Below the progress bar.
+      if isatty(STDERR_FILENO) == 1 { write(STDERR_FILENO, "\n", 1) }
       Interrupt.isAsked.store(true, ordering: .relaxed)
       if !Interrupt.isWriting.load(ordering: .relaxed) { _exit(ExitStatus.interrupted.rawValue) }
     }

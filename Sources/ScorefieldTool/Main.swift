@@ -12,30 +12,20 @@ import Scorefield
 enum Main {
   static func main() {
     Interrupt.endsTheProcess()
+    Crash.endsTheProcess()
     do {
-      var command = try Root.parseAsRoot()
-      try command.run()
-    } catch {
-      end(with: error)
-    }
-  }
-
-  private static func end(with error: any Error) -> Never {
-    let failure: Failure
-    switch error {
-    case let error as Failure: failure = error
-    case let error as ArrayFileError: failure = Failure(error)
-    case let error as EngineError: failure = Failure(error)
-    default:
-      guard Root.exitCode(for: error) != .success else {
+      do {
+        var command = try Root.parseAsRoot()
+        try command.run()
+      } catch  where Root.exitCode(for: error) == .success {
         // Help and the version are answers, not failures.
-        print(Root.fullMessage(for: error))
-        exit(ExitStatus.done.rawValue)
+        try Terminal.answer(Root.fullMessage(for: error))
       }
-      failure = Root.exitCode(for: error) == .validationFailure ? Failure(usage: error) : Failure(unexpected: error)
+    } catch {
+      let failure = Failure(of: error)
+      Terminal.say("scorefield: \(failure.line)")
+      exit(failure.status.rawValue)
     }
-    Terminal.say("scorefield: \(failure.line)")
-    exit(failure.status.rawValue)
   }
 }
 

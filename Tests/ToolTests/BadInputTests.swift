@@ -154,11 +154,12 @@ import Testing
       options: ["--schedule": "vp:beta-max=fast"]),
     Kind(
       name: "impossible parameters", status: 64,
-      line: "--schedule: beta-min 5.0 and beta-max 1.0 are no rates; use 0 ≤ beta-min ≤ beta-max with beta-max > 0",
+      line:
+        "--schedule: beta-min 5.0 and beta-max 1.0 are no rates; use 0 ≤ beta-min ≤ beta-max, and beta-max from 1e-6 to 1e3",
       options: ["--schedule": "vp:beta-min=5,beta-max=1"]),
     Kind(
       name: "impossible noise levels", status: 64,
-      line: "--schedule: sigma-min 5.0 and sigma-max 1.0 are no noise levels; use 0 < sigma-min < sigma-max",
+      line: "--schedule: sigma-min 5.0 and sigma-max 1.0 are no noise levels; use 1e-9 ≤ sigma-min < sigma-max ≤ 1e9",
       options: ["--schedule": "ve-geometric:sigma-min=5,sigma-max=1"]),
     Kind(
       name: "a time outside the range", status: 64,
@@ -186,7 +187,8 @@ import Testing
       name: "no threads", status: 64, line: "--threads: 0 is no count of threads; give a number from 1 to 1024",
       options: ["--threads": "0"]),
     Kind(
-      name: "one grey level", status: 64, line: "--levels: 1 is no count of grey levels; give at least 2",
+      name: "one grey level", status: 64,
+      line: "--levels: 1 is no count of grey levels; give a number from 2 to 4294967296",
       options: ["--levels": "1"]),
     Kind(
       name: "a missing option", status: 64,
@@ -288,7 +290,7 @@ import Testing
       name: "no tolerance", status: 64, line: "--solver: rtol 0.0 is no tolerance; give a number between 0 and 1",
       options: ["--solver": "dopri5:rtol=0"], command: "likelihood"),
     Kind(
-      name: "no steps", status: 64, line: "--solver: '0' is no positive count; write rk4:50",
+      name: "no steps", status: 64, line: "--solver: '0' is no count from 1 to 1000000; write rk4:50",
       options: ["--solver": "rk4:0"], command: "likelihood"),
     Kind(
       name: "an unknown prior", status: 64, line: "--prior: 'flat' is no prior; use exact or normal",
@@ -331,13 +333,65 @@ import Testing
       line: "--grid: 'log' is no grid; use one of uniform-time, uniform-half-log-snr, karras:rho=7",
       options: ["--grid": "log"], command: "sample"),
     Kind(
-      name: "zero steps", status: 64, line: "--steps: 0 is no count of steps; give a positive number",
+      name: "zero steps", status: 64, line: "--steps: 0 is no count of steps; give a number from 1 to 1000000",
       options: ["--steps": "0"], command: "sample"),
     Kind(
       name: "a sampler that runs backwards", status: 64,
       line: "--from: 1.0 is not after --to 2.0; run from the noise down to the data",
       options: ["--from": "1", "--to": "2"],
       command: "sample"),
+    Kind(
+      name: "times that cannot be told apart", status: 64,
+      line:
+        "--from: 0.5 is too close to --to 0.4999999999999999 for 4 steps; choose times farther apart or fewer steps",
+      options: ["--from": "0.5", "--to": "0.4999999999999999"], command: "sample"),
+    Kind(
+      name: "a likelihood between equal times", status: 64,
+      line:
+        "--from: 0.5 is too close to --to 0.5000000000000001 for 1 steps; choose times farther apart or fewer steps",
+      options: ["--from": "0.5", "--to": "0.5000000000000001"], command: "likelihood"),
+    Kind(
+      name: "a grid of no shape", status: 64, line: "--grid: rho 1e+308 is outside 0.5…50; write karras:rho=7",
+      options: ["--grid": "karras:rho=1e308"], command: "sample"),
+    Kind(
+      name: "more samples than fit", status: 64,
+      line: "--count: 99999999999999999 samples of 2 numbers are too many at once; draw them in parts",
+      options: ["--count": "99999999999999999"], command: "sample"),
+    Kind(
+      name: "one file for two outputs", status: 64,
+      line: "--trajectory: is the same file as --out; give them different names",
+      options: ["--out": "s.safetensors", "--trajectory": "s.safetensors"], command: "sample"),
+    Kind(
+      name: "a second output that cannot be written", status: 74,
+      line: "none/t.safetensors: its folder does not exist; make the folder first",
+      options: ["--trajectory": "none/t.safetensors"], command: "sample"),
+    Kind(
+      name: "noise levels beyond numbers", status: 64,
+      line:
+        "--schedule: sigma-min 0.01 and sigma-max 1e+308 are no noise levels; use 1e-9 ≤ sigma-min < sigma-max ≤ 1e9",
+      options: ["--schedule": "ve-geometric:sigma-max=1e308"], command: "sample"),
+    Kind(
+      name: "a parameter said twice", status: 64, line: "--schedule: 'beta-min' is said twice; say it once",
+      options: ["--schedule": "vp:beta-min=1,beta-min=2"]),
+    Kind(
+      name: "axes in another order", status: 65,
+      line: "bad.npy: holds samples of shape [3, 2], the model of shape [2, 3]; give arrays that belong together",
+      options: ["--model": "m.npy", "--at": "bad.npy"]
+    ) {
+      try $0.put([1, 2, 3, 4, 5, 6], shape: [1, 2, 3], at: "m.npy")
+      try $0.put([1, 2, 3, 4, 5, 6], shape: [1, 3, 2], at: "bad.npy")
+    },
+    Kind(
+      name: "values whose squares overflow", status: 65,
+      line: "bad.npy: has values beyond 1e+100, whose squares float64 cannot hold; scale the data",
+      options: ["--at": "bad.npy"]
+    ) { try $0.put([1e160, 0], shape: [1, 2], at: "bad.npy") },
+    Kind(
+      name: "a table with a zero byte", status: 65,
+      line:
+        "bad.csv: row 1, column 2 is '2\\0', which is not a number; a table holds numbers, separated by commas, "
+        + "tabs or semicolons", options: ["--at": "bad.csv"]
+    ) { try $0.put(Array("1,2\u{0},3\n".utf8), at: "bad.csv") },
     Kind(
       name: "a picture of what is none", status: 64,
       line: "--out: s.png is a picture and samples have shape [2]; give a name ending in .npy or .safetensors",
@@ -403,6 +457,21 @@ import Testing
         answer.messages
           == "scorefield: command line: unexpected argument 'divine'; see 'scorefield --help' or 'scorefield <command> --help'\n"
       )
+    }
+  }
+
+  @Test("an answer that does not arrive is a failure")
+  func lostAnswer() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put([0.5, 0, 0, -0.5, 0, 0], shape: [3, 2], at: "points.npy")
+      let call = [
+        "fisher", "--model", "points.npy", "--schedule", "vp", "--time", "0.5", "--at", "points.npy", "--json",
+      ]
+      let answer = try tool.run(call, output: "/dev/full")
+      #expect(answer.status == 74)
+      #expect(
+        answer.messages
+          == "scorefield: standard output: cannot be written (No space left on device); check where it goes\n")
     }
   }
 }

@@ -57,6 +57,30 @@ import Testing
     }
   }
 
+  @Test("an adaptive run does not stumble over the kinks of a table of noise levels")
+  func tables() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0.5]],"stds":[0.7]}"#.utf8), at: "m.json")
+      try tool.put([1.5, -0.3], shape: [2, 1], at: "x.npy")
+      let answer = try tool.run([
+        "sample", "--model", "m.json", "--schedule", "scaled-linear", "--solver", "dopri5:rtol=1e-9,atol=1e-9",
+        "--steps",
+        "5", "--start", "x.npy", "--to", "1", "--no-final-denoise", "--out", "s.npy", "--json",
+      ])
+      let report: Report = try answer.json()
+      #expect(report.outcome == "converged" && report.nfe < 2000)
+      // Of a Gaussian the flow keeps how many standard deviations a point is from the mean.
+      let schedule = DiscreteSchedule.stableDiffusion
+      func deviation(_ x: Double, _ t: Double) -> Double {
+        let k = schedule.kernel(at: t)
+        return (x - k.alpha * 0.5) / (k.alpha * k.alpha * 0.49 + k.sigma * k.sigma).squareRoot()
+      }
+      for (start, end) in zip([1.5, -0.3], Tensor(try NPY.read(tool.path("s.npy"))).doubles) {
+        #expect(abs(deviation(end, 1) - deviation(start, 999)) < 1e-7)
+      }
+    }
+  }
+
   @Test("images become one picture")
   func picture() throws {
     try Tool.inTemporaryFolder { tool in

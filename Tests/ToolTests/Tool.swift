@@ -29,7 +29,9 @@ struct Tool {
   }()
 
   /// Runs the tool; PATH is empty, so that nothing else can be called.
-  func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Answer {
+  func run(
+    _ arguments: [String], environment: [String: String] = [:], output device: String? = nil
+  ) throws -> Answer {
     let process = Process()
     process.executableURL = Self.executable
     process.arguments = arguments
@@ -37,7 +39,7 @@ struct Tool {
     process.environment = ProcessInfo.processInfo.environment.merging(["PATH": ""]) { $1 }.merging(environment) { $1 }
     let (output, messages) = (folder.appending(component: ".output"), folder.appending(component: ".messages"))
     for file in [output, messages] { try Data().write(to: file) }
-    process.standardOutput = try FileHandle(forWritingTo: output)
+    process.standardOutput = try FileHandle(forWritingTo: device.map { URL(filePath: $0) } ?? output)
     process.standardError = try FileHandle(forWritingTo: messages)
     process.standardInput = FileHandle.nullDevice
     try process.run()

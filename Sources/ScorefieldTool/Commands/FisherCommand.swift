@@ -34,8 +34,8 @@ struct FisherCommand: ParsableCommand {
     let model, schedule, method: String
     let time, alpha, sigma: Double
     let samples, dimension: Int
-    let trace, logDensity: [Double]
-    let traceStandardError: [Double]?
+    let trace, logDensity: [Double?]
+    let traceStandardError: [Double?]?
     let out: String?
   }
 
@@ -72,42 +72,43 @@ struct FisherCommand: ParsableCommand {
     let start = clock.now
     let counter = EvaluationCounter()
     let denoiser = CountedDenoiser(model.field, counter: counter)
-    let posterior: PosteriorMoments
-    let trace: Estimate
-    var product: Tensor?
-    counter.increment()
-    if method.isExact {
-      // One stream over the data answers everything.
-      posterior = model.field.posterior(x, at: time, along: v)
-      trace = Estimate(samples: posterior.fisherTrace.expanded(at: 0))
-      product = v.map(posterior.fisherProduct)
-    } else {
-      posterior = model.field.posterior(x, at: time)
-      let fisher = method.access(
-        field: model.field, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
-        seed: common.seed
-      ).fisher(at: x, time: time)
-      trace = Estimate(samples: fisher.traceSamples())
-      product = v.map(fisher.matvec)
+    let access = method.access(
+      field: model.field, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
+      seed: common.seed)
+
+    // In parts, so that a long answer shows how far it is.
+    var parts: [Part] = []
+    let progress = Progress("fisher", total: x.batch)
+    for first in stride(from: 0, to: x.batch, by: Self.partSize) {
+      let range = first..<min(first + Self.partSize, x.batch)
+      counter.increment()
+      parts.append(part(x[range], v?[range], model.field, method, access))
+      progress.show(range.upperBound)
     }
-    let (traces, densities) = (trace.value.doubles, posterior.logDensity.doubles)
-    let errors = trace.standardError?.doubles
+    func joined(_ piece: (Part) -> Tensor) -> Tensor { .concatenated(parts.map(piece)) }
+    let (trace, density) = (joined(\.trace.value), joined(\.posterior.logDensity))
+    // An estimator's error is unknown where it has one sample.
+    let error =
+      method.isRandom
+      ? joined { $0.trace.standardError ?? .full([$0.posterior.logDensity.batch], .nan, type: type) } : nil
+    let (traces, densities, errors) = (trace.doubles, density.doubles, error?.doubles)
+    let kernel = parts[0].posterior.kernel
     let seconds = (clock.now - start).seconds
 
     var arrays = [
-      ("score", posterior.score.reshaped(given.shape)), ("posterior_mean", posterior.mean.reshaped(given.shape)),
-      ("trace", trace.value), ("log_density", posterior.logDensity),
+      ("score", joined(\.posterior.score).reshaped(given.shape)),
+      ("posterior_mean", joined(\.posterior.mean).reshaped(given.shape)), ("trace", trace), ("log_density", density),
     ]
-    if let error = trace.standardError { arrays.append(("trace_standard_error", error)) }
-    if let product { arrays.append(("matvec", product.reshaped(given.shape))) }
-    try output?.write(arrays)
+    if let error { arrays.append(("trace_standard_error", error)) }
+    if v != nil { arrays.append(("matvec", joined { $0.product! }.reshaped(given.shape))) }
+    if let output { try OutputFile.write([try output.file(of: arrays)]) }
 
     if common.json {
       let body = Body(
-        model: choice.model, schedule: schedule.text, method: method.name, time: time, alpha: posterior.kernel.alpha,
-        sigma: posterior.kernel.sigma, samples: x.batch, dimension: x.count / x.batch, trace: traces,
-        logDensity: densities, traceStandardError: errors, out: out)
-      print(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
+        model: choice.model, schedule: schedule.text, method: method.name, time: time, alpha: kernel.alpha,
+        sigma: kernel.sigma, samples: x.batch, dimension: x.count / x.batch, trace: numbers(traces),
+        logDensity: numbers(densities), traceStandardError: errors.map(numbers), out: out)
+      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
       var table = Table(["point", "log density", "trace of F"] + (errors == nil ? [] : ["± one s.e."]))
       for index in traces.indices.prefix(20) {
@@ -115,8 +116,35 @@ struct FisherCommand: ParsableCommand {
           ["\(index)", fixed(densities[index], 4), significant(traces[index], 6)]
             + (errors.map { [significant($0[index], 2)] } ?? []))
       }
-      print(table.text)
-      if traces.count > 20 { print("… and \(traces.count - 20) more\(out == nil ? "; --out writes them all" : "")") }
+      try Terminal.answer(table.text)
+      if traces.count > 20 {
+        try Terminal.answer("… and \(traces.count - 20) more\(out == nil ? "; --out writes them all" : "")")
+      }
     }
+  }
+
+  /// Points that are answered at a time.
+  private static let partSize = 256
+
+  /// What is known of some of the points.
+  private struct Part {
+    let posterior: PosteriorMoments
+    let trace: Estimate
+    let product: Tensor?
+  }
+
+  private func part(
+    _ x: Tensor, _ v: Tensor?, _ field: any ExactField, _ method: FisherMethodInput, _ access: ErasedFisher
+  ) -> Part {
+    guard !method.isExact else {
+      // One stream over the data answers everything.
+      let posterior = field.posterior(x, at: time, along: v)
+      let trace = Estimate(samples: posterior.fisherTrace.expanded(at: 0))
+      return Part(posterior: posterior, trace: trace, product: v.map(posterior.fisherProduct))
+    }
+    let fisher = access.fisher(at: x, time: time)
+    return Part(
+      posterior: field.posterior(x, at: time), trace: Estimate(samples: fisher.traceSamples()),
+      product: v.map(fisher.matvec))
   }
 }

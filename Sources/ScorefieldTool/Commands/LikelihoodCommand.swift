@@ -44,12 +44,8 @@ struct LikelihoodCommand: ParsableCommand {
     let from, to: Double
     let samples, dimension: Int
     let levels: Int?
-    let logLikelihood, bitsPerDim: [Double]
-    let standardError: [Double]?
-    let priorError: [Double]
-    let meanLogLikelihood, meanBitsPerDim: Double
-    let meanStandardError: Double?
-    let meanPriorError: Double
+    let logLikelihood, bitsPerDim, standardError, priorError: [Double?]
+    let meanLogLikelihood, meanBitsPerDim, meanStandardError, meanPriorError: Double?
     let nfe: Int
     let spacing: Double?
     let warnings: [String]
@@ -67,6 +63,7 @@ struct LikelihoodCommand: ParsableCommand {
     }
     let method = try FisherMethodInput(trace, option: "--trace")
     let solver = try LikelihoodSolver(self.solver)
+    try TimeEnds.check(from, to, on: schedule.schedule, steps: solver.fixedSteps)
     guard ["exact", "normal"].contains(prior) else {
       throw Failure.option("--prior", "'\(prior)' is no prior", repair: "use exact or normal")
     }
@@ -120,42 +117,51 @@ struct LikelihoodCommand: ParsableCommand {
     let priorError =
       Prior.exact(model.field).logDensity(found.latent, at: to, on: schedule.schedule)
       - prior.logDensity(found.latent, at: to, on: schedule.schedule)
-    let (errors, priorErrors) = (found.standardError?.doubles, priorError.doubles)
+    let settled = found.outcome == .converged
+    // Nothing random has no error; what is random and drawn once has one that is unknown.
+    let isRandom = method.isRandom || dequantization != .none
+    let error = found.standardError ?? .full([x.batch], isRandom || !settled ? .nan : 0)
+    let (errors, priorErrors) = (error.doubles, settled ? priorError.doubles : priorError.doubles.map { _ in .nan })
     let seconds = (clock.now - start).seconds
     progress.finish()
 
     let arrays = [
       ("log_likelihood", found.logLikelihood), ("bits_per_dim", found.bitsPerDim),
       ("latent", found.latent.reshaped(x.shape)),
-      ("standard_error", found.standardError ?? Tensor.zeros(like: found.logLikelihood)), ("prior_error", priorError),
+      ("standard_error", error), ("prior_error", priorError),
     ]
-    try output?.write(arrays, single: "log_likelihood")
+    if let output { try OutputFile.write([try output.file(of: arrays, single: "log_likelihood")]) }
 
     func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+    func meanNumber(_ values: [Double]) -> Double? { numbers([mean(values)])[0] }
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, trace: method.name, solver: self.solver,
         dequantize: dequantize ?? (input.isLevels ? "uniform:1" : "none"), prior: self.prior,
         outcome: found.outcome.rawValue, from: from, to: to, samples: x.batch, dimension: x.count / x.batch,
-        levels: input.isLevels ? common.levels : nil, logLikelihood: densities, bitsPerDim: bits, standardError: errors,
-        priorError: priorErrors, meanLogLikelihood: mean(densities), meanBitsPerDim: mean(bits),
-        meanStandardError: errors.map(mean), meanPriorError: mean(priorErrors), nfe: found.evaluations,
+        levels: input.isLevels ? common.levels : nil, logLikelihood: numbers(densities), bitsPerDim: numbers(bits),
+        standardError: numbers(errors), priorError: numbers(priorErrors), meanLogLikelihood: meanNumber(densities),
+        meanBitsPerDim: meanNumber(bits), meanStandardError: meanNumber(errors),
+        meanPriorError: meanNumber(priorErrors),
+        nfe: found.evaluations,
         spacing: spacing, warnings: warnings, out: out)
-      print(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
+      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
-      var table = Table(["sample", "log q", "bits/dim"] + (errors == nil ? [] : ["± one s.e. of log q"]))
+      var table = Table(["sample", "log q", "bits/dim"] + (isRandom ? ["± one s.e. of log q"] : []))
       for index in densities.indices.prefix(20) {
         table.add(
           ["\(index)", fixed(densities[index], 4), fixed(bits[index], 4)]
-            + (errors.map { [significant($0[index], 2)] } ?? []))
+            + (isRandom ? [significant(errors[index], 2)] : []))
       }
-      print(table.text)
+      try Terminal.answer(table.text)
       if densities.count > 20 {
-        print("… and \(densities.count - 20) more\(out == nil ? "; --out writes them all" : "")")
+        try Terminal.answer("… and \(densities.count - 20) more\(out == nil ? "; --out writes them all" : "")")
       }
-      print(
+      try Terminal.answer(
         "mean \(fixed(mean(densities), 4)) nats, \(fixed(mean(bits), 4)) bits/dim; \(found.evaluations) evaluations")
-      if found.outcome != .converged { print("the integration did not settle: \(found.outcome.rawValue)") }
+      if found.outcome != .converged {
+        try Terminal.answer("the integration did not settle: \(found.outcome.rawValue)")
+      }
     }
   }
 

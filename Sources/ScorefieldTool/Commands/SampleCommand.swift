@@ -58,7 +58,7 @@ struct SampleCommand: ParsableCommand {
       throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
     }
     guard steps > 0, steps <= 1_000_000 else {
-      throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a positive number")
+      throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
     }
     let spread = try GridInput(grid)
     let solver = try SamplerInput(self.solver)
@@ -72,6 +72,10 @@ struct SampleCommand: ParsableCommand {
     }
     let output = try SampleOutput(out)
     let path = try trajectory.map { path throws(Failure) in try ArrayOutput(path, option: "--trajectory") }
+    guard trajectory != out else {
+      throw Failure.option("--trajectory", "is the same file as --out", repair: "give them different names")
+    }
+    let times = try spread.grid(steps, over: schedule.schedule, from: from, to: to)
     let source = try ModelInput(choice.model)
     let states = try start.map { try ArrayInput($0) }
 
@@ -79,6 +83,11 @@ struct SampleCommand: ParsableCommand {
     let model = try source.loaded(on: schedule.schedule, type: type, levels: common.levels)
     if let states { try model.accepts(states) }
     try output.check(model.sampleShape)
+    let dimension = model.sampleShape.reduce(1, *)
+    guard (count ?? 1) <= 1_000_000_000 / max(dimension, 1) else {
+      throw Failure.option(
+        "--count", "\(count ?? 1) samples of \(dimension) numbers are too many at once", repair: "draw them in parts")
+    }
     var generator = Generator(seed: common.seed)
     let first =
       try states?.values(type).reshaped([-1] + model.sampleShape)
@@ -90,25 +99,27 @@ struct SampleCommand: ParsableCommand {
     let progress = FlowProgress("sample", from: from, to: to, on: schedule.schedule)
     let run = solver.run(
       WatchedDenoiser(base: model.field, progress: progress), from: first,
-      along: spread.grid(steps, over: schedule.schedule, from: from, to: to), finalDenoise: !noFinalDenoise,
+      along: times, finalDenoise: !noFinalDenoise,
       keepingPath: trajectory != nil)
     let seconds = (clock.now - begin).seconds
     progress.finish()
 
     let batch = run.samples.batch
-    try output.write(run.samples, levels: common.levels)
+    var files = [try output.file(of: run.samples)]
     if let path, let kept = run.path {
-      try path.write([("times", Tensor(kept.times)), ("states", kept.states), ("denoised", kept.denoised)])
+      files.append(
+        try path.file(of: [("times", Tensor(kept.times)), ("states", kept.states), ("denoised", kept.denoised)]))
     }
+    try OutputFile.write(files)
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, solver: self.solver, grid: grid, outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
         nfe: run.evaluations, finalDenoise: !noFinalDenoise, trajectory: trajectory)
-      print(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
+      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
     } else {
-      print("\(batch) samples in \(out), \(run.evaluations) evaluations")
-      if run.outcome != .converged { print("the integration did not settle: \(run.outcome.rawValue)") }
+      try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations")
+      if run.outcome != .converged { try Terminal.answer("the integration did not settle: \(run.outcome.rawValue)") }
     }
   }
 }

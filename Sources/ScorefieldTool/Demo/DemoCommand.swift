@@ -42,13 +42,17 @@ struct DemoCommand: ParsableCommand {
     let seconds = (clock.now - start).seconds
 
     let report = DemoReport(demo: demo, levels: levels, rankings: ranking, eigenvectors: bends)
-    try report.page().write(to: "\(out)/report.html")
-    try Interrupt.waits { try PNG.write(report.overview(), to: "\(out)/overview.png") }
+    let picture = "\(out)/overview.png"
+    try OutputFile.write([
+      report.page().file("\(out)/report.html"),
+      OutputFile([try PNG.encode(report.overview(), name: picture)], picture),
+    ])
     if common.json {
-      print(try Report(body: report.figures, seconds: seconds, networkEvaluations: demo.counter.count).json())
+      try Terminal.answer(
+        try Report(body: report.figures, seconds: seconds, networkEvaluations: demo.counter.count).json())
     } else {
-      print(report.words)
-      print("\(out)/report.html has the pictures (\(fixed(seconds, 1)) s of computing)")
+      try Terminal.answer(report.words)
+      try Terminal.answer("\(out)/report.html has the pictures (\(fixed(seconds, 1)) s of computing)")
     }
   }
 }

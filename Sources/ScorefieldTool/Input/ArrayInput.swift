@@ -12,6 +12,8 @@ struct ArrayInput {
   let path: String
   /// As the file holds it.
   let array: HostArray
+  /// Whether it came from pictures, which are read with 256 levels at most.
+  private let isPicture: Bool
   /// Whether it holds grey levels, to be scaled to [−1, 1].
   var isLevels: Bool { array.elementType.isInteger }
 
@@ -19,7 +21,9 @@ struct ArrayInput {
     self.path = path
     var status = stat()
     let isFolder = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    switch isFolder ? "folder" : ArrayOutput.fileExtension(of: path) {
+    let kind = isFolder ? "folder" : ArrayOutput.fileExtension(of: path)
+    isPicture = kind == "folder" || kind == "png"
+    switch kind {
     case "folder": array = try PNG.readFolder(path)
     case "csv": array = try CSV.read(path)
     case "png":
@@ -50,6 +54,9 @@ struct ArrayInput {
   /// Data: numbers as they are, grey levels `0 … levels − 1` scaled to [−1, 1].
   func data(_ type: ElementType, levels: Int) throws(Failure) -> Tensor {
     guard isLevels else { return try values(type) }
+    guard !isPicture || levels <= 256 else {
+      throw .option("--levels", "\(path) is read with 256 levels", repair: "leave --levels out, or give an .npy")
+    }
     let grey = Tensor(array).to(.float64)
     let (lowest, highest) = (grey.min().item, grey.max().item)
     guard lowest >= 0, highest <= Double(levels - 1) else {
@@ -68,6 +75,13 @@ struct ArrayInput {
       throw Failure(
         .badData, path, isOurs ? "has values too large for \(tensor.elementType.rawValue)" : "contains \(what)",
         repair: isOurs ? "use --dtype float64" : "remove or replace such values")
+    }
+    // Their squares must be numbers too.
+    let limit = tensor.elementType == .float32 ? 1e15 : 1e100
+    guard tensor.abs().max().item <= limit else {
+      throw Failure(
+        .badData, path, "has values beyond \(limit), whose squares \(tensor.elementType.rawValue) cannot hold",
+        repair: "scale the data")
     }
     return tensor
   }

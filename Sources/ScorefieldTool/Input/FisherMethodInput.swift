@@ -21,6 +21,14 @@ struct FisherMethodInput {
     if case .exact = kind { true } else { false }
   }
 
+  /// Whether it is an estimate from random probes.
+  var isRandom: Bool {
+    switch kind {
+    case .hutchinson, .hutchPlusPlus: true
+    default: false
+    }
+  }
+
   /// Whether the method needs data to take a covariance from.
   var needsData: Bool {
     if case .gaussian = kind { true } else { false }

@@ -19,7 +19,9 @@ struct GridInput {
       kind = .uniformHalfLogSNR
     case "karras":
       let rho = try value.numbers([("rho", 7)])[0]
-      guard rho > 0 else { throw .option("--grid", "rho \(rho) is not positive", repair: "write karras:rho=7") }
+      guard (0.5...50).contains(rho) else {
+        throw .option("--grid", "rho \(rho) is outside 0.5…50", repair: "write karras:rho=7")
+      }
       kind = .karras(rho)
     default:
       throw .option(
@@ -27,11 +29,12 @@ struct GridInput {
     }
   }
 
-  func grid(_ steps: Int, over schedule: any NoiseSchedule, from: Double, to: Double) -> TimeGrid {
+  func grid(_ steps: Int, over schedule: any NoiseSchedule, from: Double, to: Double) throws(Failure) -> TimeGrid {
+    try TimeEnds.check(from, to, on: schedule, steps: steps)
     switch kind {
-    case .uniformTime: .uniform(steps, over: schedule, from: from, to: to)
-    case .uniformHalfLogSNR: .uniformHalfLogSNR(steps, over: schedule, from: from, to: to)
-    case .karras(let rho): .karras(steps, over: schedule, rho: rho, from: from, to: to)
+    case .uniformTime: return .uniform(steps, over: schedule, from: from, to: to)
+    case .uniformHalfLogSNR: return .uniformHalfLogSNR(steps, over: schedule, from: from, to: to)
+    case .karras(let rho): return .karras(steps, over: schedule, rho: rho, from: from, to: to)
     }
   }
 }

@@ -18,6 +18,11 @@ extension LikelihoodSolver {
     }
   }
 
+  /// How many steps it takes, as far as that is fixed.
+  var fixedSteps: Int {
+    if case .rungeKutta(_, let steps) = self { steps } else { 1 }
+  }
+
   static func tolerance(_ value: Double, _ name: String) throws(Failure) -> Double {
     guard value > 0, value < 1 else {
       throw .option("--solver", "\(name) \(value) is no tolerance", repair: "give a number between 0 and 1")
@@ -54,6 +59,16 @@ struct TimeEnds {
       (data, noise) = (0.002, 80)
     } else {
       (data, noise) = (range.contains(1e-3) ? 1e-3 : range.lowerBound, range.upperBound)
+    }
+  }
+
+  /// Refuses ends between which so many steps are not to be told apart.
+  static func check(_ from: Double, _ to: Double, on schedule: any NoiseSchedule, steps: Int) throws(Failure) {
+    let ratios = (schedule.kernel(at: from).halfLogSNR, schedule.kernel(at: to).halfLogSNR)
+    guard abs(from - to) > 1e-12 * Double(steps) * max(from, to), abs(ratios.0 - ratios.1) > 1e-8 * Double(steps) else {
+      throw .option(
+        "--from", "\(from) is too close to --to \(to) for \(steps) steps",
+        repair: "choose times farther apart or fewer steps")
     }
   }
 }

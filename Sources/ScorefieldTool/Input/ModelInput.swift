@@ -53,10 +53,12 @@ struct LoadedModel {
     sampleShape = points.map { Array($0.shape.dropFirst()) } ?? [dimension]
   }
 
-  /// Samples in the model's own shape; others of as many numbers are reshaped.
+  /// Samples in the model's own shape, or as vectors where the model's are not or the other way around: axes in another
+  /// order are no such samples.
   func accepts(_ input: ArrayInput) throws(Failure) {
     let own = Array(input.array.shape.dropFirst())
-    guard own.reduce(1, *) == sampleShape.reduce(1, *) else {
+    let isVector = own.count <= 1 || sampleShape.count <= 1
+    guard own == sampleShape || isVector && own.reduce(1, *) == sampleShape.reduce(1, *) else {
       throw Failure(
         .badData, input.path, "holds samples of shape \(own), the model of shape \(sampleShape)",
         repair: "give arrays that belong together")

@@ -17,6 +17,7 @@ struct OptionValue {
   /// The values of named parameters, in their order; the standard ones where nothing is said.
   func numbers(_ parameters: [(key: String, standard: Double)]) throws(Failure) -> [Double] {
     var values = parameters.map(\.standard)
+    var said: Set<Int> = []
     for pair in rest?.split(separator: ",", omittingEmptySubsequences: false) ?? [] {
       let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard let index = parameters.firstIndex(where: { $0.key == sides[0] }) else {
@@ -27,6 +28,9 @@ struct OptionValue {
         throw .option(
           option, "'\(pair)' gives \(sides[0]) no number", repair: "write \(sides[0])=\(parameters[index].standard)")
       }
+      guard said.insert(index).inserted else {
+        throw .option(option, "'\(sides[0])' is said twice", repair: "say it once")
+      }
       values[index] = value
     }
     return values
@@ -35,8 +39,8 @@ struct OptionValue {
   /// The count after the colon; the standard one where nothing is said.
   func count(standard: Int) throws(Failure) -> Int {
     guard let rest else { return standard }
-    guard let count = Int(rest), count > 0 else {
-      throw .option(option, "'\(rest)' is no positive count", repair: "write \(name):\(standard)")
+    guard let count = Int(rest), count > 0, count <= 1_000_000 else {
+      throw .option(option, "'\(rest)' is no count from 1 to 1000000", repair: "write \(name):\(standard)")
     }
     return count
   }

@@ -5,7 +5,7 @@ struct SamplerInput {
   private enum Kind {
     case ddim
     case rungeKutta(RungeKutta)
-    case dopri5(StepController)
+    case dopri5(LikelihoodSolver)
   }
   private let kind: Kind
 
@@ -19,7 +19,7 @@ struct SamplerInput {
     case "dopri5":
       let tolerances = try value.numbers([("rtol", 1e-5), ("atol", 1e-5)])
       kind = .dopri5(
-        StepController(
+        .dopri5(
           rtol: try LikelihoodSolver.tolerance(tolerances[0], "rtol"),
           atol: try LikelihoodSolver.tolerance(tolerances[1], "atol")))
       return
@@ -38,10 +38,9 @@ struct SamplerInput {
       sample(model, from: start, along: grid, with: DDIM(), finalDenoise: finalDenoise, keepingPath: keepingPath)
     case .rungeKutta(let method):
       sample(model, from: start, along: grid, with: method, finalDenoise: finalDenoise, keepingPath: keepingPath)
-    case .dopri5(let controller):
+    case .dopri5(let method):
       sample(
-        model, from: start, along: grid, with: Adaptive(EmbeddedRungeKutta.dormandPrince, controller),
-        finalDenoise: finalDenoise, keepingPath: keepingPath)
+        model, from: start, along: grid, with: FlowSolver(method), finalDenoise: finalDenoise, keepingPath: keepingPath)
     }
   }
 }

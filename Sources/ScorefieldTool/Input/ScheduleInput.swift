@@ -23,10 +23,10 @@ struct ScheduleInput {
     },
     Family(name: "ve", parameters: []) { _ in .varianceExploding },
     Family(name: "ve-geometric", parameters: [("sigma-min", 0.01), ("sigma-max", 50)]) { values throws(Failure) in
-      guard values[0] > 0, values[1] > values[0] else {
+      guard values[0] >= 1e-9, values[1] > values[0] * 1.001, values[1] <= 1e9 else {
         throw .option(
           "--schedule", "sigma-min \(values[0]) and sigma-max \(values[1]) are no noise levels",
-          repair: "use 0 < sigma-min < sigma-max")
+          repair: "use 1e-9 ≤ sigma-min < sigma-max ≤ 1e9")
       }
       return GeometricVarianceExploding(sigmaMin: values[0], sigmaMax: values[1])
     },
@@ -62,10 +62,10 @@ struct ScheduleInput {
   }
 
   private static func checkRates(_ values: [Double]) throws(Failure) {
-    guard values[0] >= 0, values[1] > 0, values[1] >= values[0], values[1] < 1e4 else {
+    guard values[0] >= 0, values[1] >= 1e-6, values[1] >= values[0], values[1] <= 1e3 else {
       throw .option(
         "--schedule", "beta-min \(values[0]) and beta-max \(values[1]) are no rates",
-        repair: "use 0 ≤ beta-min ≤ beta-max with beta-max > 0")
+        repair: "use 0 ≤ beta-min ≤ beta-max, and beta-max from 1e-6 to 1e3")
     }
   }
 }

@@ -39,14 +39,14 @@ struct ArrayOutput {
     try Self.checkWritable(path)
   }
 
-  func write(_ arrays: [(name: String, tensor: Tensor)], single: String? = nil) throws {
-    try Interrupt.waits {
-      switch format {
-      case .safetensors: try SafeTensors.write(arrays.map { ($0.name, $0.tensor.hostArray) }, to: path)
-      case .npy:
-        guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no '\(single ?? "")'") }
-        try NPY.write(array.tensor.hostArray, to: path)
-      }
+  /// The file that holds the arrays.
+  func file(of arrays: [(name: String, tensor: Tensor)], single: String? = nil) throws(ArrayFileError) -> OutputFile {
+    switch format {
+    case .safetensors:
+      return OutputFile(try SafeTensors.encode(arrays.map { ($0.name, $0.tensor.hostArray) }, name: path), path)
+    case .npy:
+      guard let array = arrays.first(where: { $0.name == single }) else { fatalError("write: no '\(single ?? "")'") }
+      return OutputFile(try NPY.encode(array.tensor.hostArray, name: path), path)
     }
   }
 
@@ -69,5 +69,18 @@ struct ArrayOutput {
   static func fileExtension(of path: String) -> String {
     let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
     return name.contains(".") ? name.split(separator: ".").last.map { $0.lowercased() } ?? "" : ""
+  }
+}
+
+/// A file that is ready to be written.
+struct OutputFile {
+  let path: String
+  private let parts: [Bytes]
+
+  init(_ parts: [Bytes], _ path: String) { (self.parts, self.path) = (parts, path) }
+
+  /// Writes all of them or none.
+  static func write(_ files: [OutputFile]) throws {
+    try Interrupt.waits { try AtomicFile.write(files.map { ($0.parts, $0.path) }) }
   }
 }

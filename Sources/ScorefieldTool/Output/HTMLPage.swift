@@ -34,7 +34,8 @@ struct HTMLPage {
       """
   }
 
-  func write(to path: String) throws {
+  /// The page as a file.
+  func file(_ path: String) -> OutputFile {
     let text = """
       <!doctype html>
       <html lang="en"><head><meta charset="utf-8"><title>\(escaped(title))</title>
@@ -49,10 +50,7 @@ struct HTMLPage {
       \(body)</body></html>
 
       """
-    try Interrupt.waits {
-      let bytes = Array(text.utf8).withUnsafeBytes { Bytes(copying: $0) }
-      try AtomicFile.write([bytes], to: path)
-    }
+    return OutputFile([Array(text.utf8).withUnsafeBytes { Bytes(copying: $0) }], path)
   }
 
   private func escaped(_ text: String) -> String {

@@ -30,12 +30,13 @@ struct Report<Body: Encodable>: Encodable {
   func json() throws -> String {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     return String(decoding: try encoder.encode(self), as: UTF8.self)
   }
 }
+
+/// Numbers for JSON, which has none that are not finite: null stands for them.
+func numbers(_ values: [Double]) -> [Double?] { values.map { $0.isFinite ? $0 : nil } }
 
 /// The most memory this process has had.
 func peakMemoryBytes() -> Int {

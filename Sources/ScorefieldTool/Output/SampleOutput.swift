@@ -28,14 +28,14 @@ struct SampleOutput {
     }
   }
 
-  func write(_ samples: Tensor, levels: Int) throws {
+  /// The file that holds the samples.
+  func file(of samples: Tensor) throws(ArrayFileError) -> OutputFile {
     switch kind {
-    case .arrays(let output): try output.write([("samples", samples)], single: "samples")
+    case .arrays(let output): return try output.file(of: [("samples", samples)], single: "samples")
     case .picture(let path):
       let images = samples.rank == 4 && samples.shape[3] != 3 ? samples.permuted(0, 2, 3, 1) : samples
       let columns = Int(Double(images.batch).squareRoot().rounded(.up))
-      let picture = Picture.plain(images, columns: columns)
-      try Interrupt.waits { try PNG.write(picture, to: path) }
+      return OutputFile([try PNG.encode(Picture.plain(images, columns: columns), name: path)], path)
     }
   }
 }

@@ -13,7 +13,17 @@ enum Terminal {
     write("\(line)\n")
   }
 
+  /// A result, on stdout; one that does not arrive is a failure.
+  static func answer(_ text: String) throws(Failure) {
+    let line = "\(text)\n"
+    guard fwrite(line, 1, line.utf8.count, stdout) == line.utf8.count, fflush(stdout) == 0 else {
+      throw Failure(
+        .cannotWrite, "standard output", "cannot be written (\(String(cString: strerror(errno))))",
+        repair: "check where it goes")
+    }
+  }
+
   static func write(_ text: String) {
-    fputs(text, stderr)
+    fwrite(text, 1, text.utf8.count, stderr)
   }
 }
