@@ -30,7 +30,8 @@ struct Tool {
 
   /// Runs the tool; PATH is empty, so that nothing else can be called.
   func run(
-    _ arguments: [String], environment: [String: String] = [:], output device: String? = nil
+    _ arguments: [String], environment: [String: String] = [:], output device: String? = nil,
+    interruptedAfter delay: Double? = nil
   ) throws -> Answer {
     let process = Process()
     process.executableURL = Self.executable
@@ -43,6 +44,10 @@ struct Tool {
     process.standardError = try FileHandle(forWritingTo: messages)
     process.standardInput = FileHandle.nullDevice
     try process.run()
+    if let delay {
+      Thread.sleep(forTimeInterval: delay)
+      process.interrupt()
+    }
     process.waitUntilExit()
     defer { for file in [output, messages] { try? FileManager.default.removeItem(at: file) } }
     return Answer(
