@@ -12,6 +12,11 @@ enum Interrupt {
   private static let isAsked = Atomic(false)
 
   static func endsTheProcess() {
+    // A parent that starts us from a thread with blocked signals hands the mask on.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGINT)
+    sigprocmask(SIG_UNBLOCK, &signals, nil)
     signal(SIGINT) { _ in
       // Below the progress bar.
       if isatty(STDERR_FILENO) == 1 { write(STDERR_FILENO, "\n", 1) }

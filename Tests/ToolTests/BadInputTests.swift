@@ -480,8 +480,8 @@ import Testing
     try Tool.inTemporaryFolder { tool in
       try tool.put([0.5, 0, 0, -0.5, 0, 0], shape: [3, 2], at: "points.npy")
       let call = [
-        "fisher", "--model", "points.npy", "--schedule", "vp", "--time", "0.5", "--at", "points.npy", "--method",
-        "hutchinson:1000000", "--out", "f.safetensors",
+        "likelihood", "--model", "points.npy", "--schedule", "edm", "--from", "2", "--samples", "points.npy", "--trace",
+        "hutchinson:1000000", "--solver", "rk4:1000", "--out", "l.safetensors",
       ]
       let answer = try tool.run(call, interruptedAfter: 1)
       #expect(answer.status == 130 && answer.output == "" && answer.messages == "")
