@@ -40,16 +40,19 @@ let package = Package(
     room("Arrays", imports: []),
     room("TensorCore", imports: ["CScorefieldEngine", "ScorefieldArrays"]),
     room("Paths", imports: ["ScorefieldTensorCore", realModule]),
-    room("Fields", imports: ["ScorefieldPaths"]),
+    room("Networks", imports: ["ScorefieldTensorCore", "ScorefieldArrays", realModule]),
+    room("Fields", imports: ["ScorefieldPaths", "ScorefieldNetworks"]),
     room("Fisher", imports: ["ScorefieldFields"]),
     room("Solvers", imports: ["ScorefieldFields", realModule]),
     room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
+    room("Checkpoints", imports: ["ScorefieldFisher", "ScorefieldArrays"]),
+    room("Training", imports: ["ScorefieldCheckpoints", "ScorefieldSolvers", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
       name: "Scorefield",
       dependencies: [
-        "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldFields", "ScorefieldFisher",
-        "ScorefieldSolvers", "ScorefieldInference",
+        "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldNetworks", "ScorefieldFields",
+        "ScorefieldFisher", "ScorefieldSolvers", "ScorefieldInference", "ScorefieldCheckpoints", "ScorefieldTraining",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -65,6 +68,9 @@ let package = Package(
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Solvers", imports: ["Scorefield"]),
     tests(of: "Inference", imports: ["Scorefield"]),
+    tests(of: "Networks", imports: ["Scorefield"]),
+    tests(of: "Checkpoints", imports: ["Scorefield"]),
+    tests(of: "Training", imports: ["Scorefield"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

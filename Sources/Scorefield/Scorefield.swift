@@ -1,7 +1,10 @@
 @_exported import ScorefieldArrays
+@_exported import ScorefieldCheckpoints
 @_exported import ScorefieldFields
 @_exported import ScorefieldFisher
 @_exported import ScorefieldInference
+@_exported import ScorefieldNetworks
 @_exported import ScorefieldPaths
 @_exported import ScorefieldSolvers
 @_exported import ScorefieldTensorCore
+@_exported import ScorefieldTraining
