@@ -10,12 +10,22 @@ import ScorefieldTensorCore
 ///   formed.
 ///
 /// Source: Wang et al. 2025, arXiv:2505.23264, propositions 1 and 3.
-public struct ExactFisher: FisherAccess {
+public struct ExactFisher: FisherAccess, TracedDenoiser {
   public let field: any ExactField
+  public var schedule: any NoiseSchedule { field.schedule }
+  public var estimateCount: Int? { 1 }
+  public var exactField: (any ExactField)? { field }
 
   public init(_ field: any ExactField) { self.field = field }
 
   public func fisher(at x: Tensor, time t: Double) -> At { At(field: field, x: x, t: t) }
+
+  public func denoise(_ x: Tensor, at t: Double) -> Tensor { field.denoise(x, at: t) }
+
+  public func denoiseWithTraces(_ x: Tensor, at t: Double) -> (data: Tensor, traces: Tensor) {
+    let posterior = field.posterior(x, at: t)
+    return (posterior.mean, posterior.fisherTrace.expanded(at: 0))
+  }
 
   /// The exact Fisher at a batch of points.
   public struct At: FisherOperator {

@@ -50,6 +50,42 @@ public enum Dequantization: Sendable, Equatable {
 ///   - scale: How many levels there are.
 ///   - dequantization: The noise within the bins.
 ///   - generator: Where the noise comes from.
+///   - model: The model with its trace, of data scaled to [−1, 1].
+///   - type: The element type the model is asked in.
+///   - from: The time the samples are taken to be at, above the data.
+///   - to: The time at which the prior takes over, later than `from`.
+///   - prior: The distribution there.
+///   - solver: How the flow is integrated.
+/// - Returns: The bound on the log-likelihood of the scaled data, its standard error, and the latents of the first draw.
+public func logLikelihood(
+  of levels: Tensor, in scale: GreyLevels, dequantized dequantization: Dequantization = .uniform(draws: 1),
+  using generator: inout Generator, under model: some TracedDenoiser, type: ElementType = .float64,
+  from: Double, to: Double, prior: Prior = .normal, solver: LikelihoodSolver = .dopri5()
+) -> Likelihood {
+  let draws = dequantization.draws
+  guard draws > 0 else { fatalError("logLikelihood(dequantized: \(dequantization)): needs at least one draw") }
+  let data = scale.scaled(levels)
+  let points = dequantization.points(
+    data, in: scale, noise: model.schedule.kernel(at: from), using: &generator)
+
+  let found = logLikelihood(
+    of: points.x.reshaped([draws * data.batch] + data.shape.dropFirst()).to(type), under: model, from: from, to: to,
+    prior: prior, solver: solver)
+  let bounds = found.logLikelihood.reshaped(draws, data.batch) + points.gain
+  let error = draws > 1 ? bounds.standardDeviation(0) / Double(draws).squareRoot() : found.standardError
+  return Likelihood(
+    logLikelihood: bounds.mean(0), standardError: found.outcome == .converged ? error : nil,
+    latent: found.latent[..<data.batch], priorError: found.priorError.map { $0.reshaped(draws, data.batch).mean(0) },
+    evaluations: found.evaluations, outcome: found.outcome, levels: scale)
+}
+
+/// The log-likelihood of grey levels under a denoiser, with the trace of its Fisher from anywhere.
+///
+/// - Parameters:
+///   - levels: Integers `0…L−1`, shape `[B, …]`, of any element type.
+///   - scale: How many levels there are.
+///   - dequantization: The noise within the bins.
+///   - generator: Where the noise comes from.
 ///   - denoiser: The model, of data scaled to [−1, 1].
 ///   - trace: The trace of its Fisher.
 ///   - type: The element type the model is asked in.
@@ -63,19 +99,7 @@ public func logLikelihood<F: FisherAccess>(
   using generator: inout Generator, under denoiser: some Denoiser, trace: F, type: ElementType = .float64,
   from: Double, to: Double, prior: Prior = .normal, solver: LikelihoodSolver = .dopri5()
 ) -> Likelihood where F.Operator: FisherTrace {
-  let draws = dequantization.draws
-  guard draws > 0 else { fatalError("logLikelihood(dequantized: \(dequantization)): needs at least one draw") }
-  let data = scale.scaled(levels)
-  let points = dequantization.points(
-    data, in: scale, noise: denoiser.schedule.kernel(at: from), using: &generator)
-
-  let found = logLikelihood(
-    of: points.x.reshaped([draws * data.batch] + data.shape.dropFirst()).to(type), under: denoiser, trace: trace,
-    from: from, to: to, prior: prior, solver: solver)
-  let bounds = found.logLikelihood.reshaped(draws, data.batch) + points.gain
-  let error = draws > 1 ? bounds.standardDeviation(0) / Double(draws).squareRoot() : found.standardError
-  return Likelihood(
-    logLikelihood: bounds.mean(0), standardError: found.outcome == .converged ? error : nil,
-    latent: found.latent[..<data.batch], priorError: found.priorError.map { $0.reshaped(draws, data.batch).mean(0) },
-    evaluations: found.evaluations, outcome: found.outcome, levels: scale)
+  logLikelihood(
+    of: levels, in: scale, dequantized: dequantization, using: &generator, under: WithTrace(denoiser, trace),
+    type: type, from: from, to: to, prior: prior, solver: solver)
 }

@@ -23,7 +23,52 @@ import ScorefieldTensorCore
 /// about 0 and `d`. The integral is carried beside `x̄` in nats per dimension, from 1, one column per independent estimate
 /// of the trace, so that one tolerance means the same for all of the state.
 ///
-/// - Cost: One denoiser evaluation and one trace per evaluation of the flow.
+/// - Cost: One evaluation of the denoiser with its trace per evaluation of the flow.
+/// - Parameters:
+///   - x: Samples at the time `from`, shape `[B, …]`, `float32` or `float64`.
+///   - model: The model, which gives its trace in the same evaluation; random estimates must be the same function at every
+///     call, as with fixed probes.
+///   - from: The time the samples are taken to be at, above the data.
+///   - to: The time at which the prior takes over, later than `from`.
+///   - prior: The distribution there.
+///   - solver: How the flow is integrated.
+/// - Returns: Log-likelihoods, their standard error over the trace's estimates, and the latents.
+///
+/// Source: Song et al. 2021, arXiv:2011.13456, eq. 39; the coordinates are ours.
+public func logLikelihood(
+  of x: Tensor, under model: some TracedDenoiser, from: Double, to: Double, prior: Prior = .normal,
+  solver: LikelihoodSolver = .dopri5()
+) -> Likelihood {
+  guard from < to else { fatalError("logLikelihood(from: \(from), to: \(to)): runs from the data to the noise") }
+
+  let flow = RescaledFlow(traced: model, samples: x, from: from, to: to)
+  let dimension = Double(flow.dimension)
+  // One sample tells how many estimates there are.
+  let columns = model.estimateCount ?? model.denoiseWithTraces(x[..<1], at: from).traces.shape[0]
+  // From 1: the tolerance relative to the column is one relative to a nat per dimension.
+  let gains = Tensor.ones([x.batch, columns], on: x.device)
+  let end = solver.solve(.concatenated([flow.rescaled(x), gains], 1), in: flow)
+
+  let latent = flow.points(end.state, at: end.time)
+  let schedule = model.schedule
+  guard end.outcome == .converged else {
+    return Likelihood(
+      logLikelihood: .full([x.batch], .nan, on: x.device), standardError: nil, latent: latent, priorError: nil,
+      evaluations: end.statistics.evaluations, outcome: end.outcome, levels: nil)
+  }
+  let integrals = dimension * (end.state.narrowed(1, from: flow.dimension, count: columns) - 1)
+  let volume = dimension * .log(schedule.kernel(at: to).alpha / schedule.kernel(at: from).alpha)
+  let error = (prior.field ?? model.exactField).map { field in
+    Prior.exact(field).logDensity(latent, at: to, on: schedule) - Prior.normal.logDensity(latent, at: to, on: schedule)
+  }
+  return Likelihood(
+    logLikelihood: prior.logDensity(latent, at: to, on: schedule) + integrals.mean(-1) + volume,
+    standardError: columns > 1 ? integrals.standardDeviation(-1) / Double(columns).squareRoot() : nil, latent: latent,
+    priorError: error, evaluations: end.statistics.evaluations, outcome: .converged, levels: nil)
+}
+
+/// The log-likelihood of samples under a denoiser, with the trace of its Fisher from anywhere.
+///
 /// - Parameters:
 ///   - x: Samples at the time `from`, shape `[B, …]`, `float32` or `float64`.
 ///   - denoiser: The model.
@@ -33,37 +78,9 @@ import ScorefieldTensorCore
 ///   - prior: The distribution there.
 ///   - solver: How the flow is integrated.
 /// - Returns: Log-likelihoods, their standard error over the trace's estimates, and the latents.
-///
-/// Source: Song et al. 2021, arXiv:2011.13456, eq. 39; the coordinates are ours.
 public func logLikelihood<F: FisherAccess>(
   of x: Tensor, under denoiser: some Denoiser, trace: F, from: Double, to: Double, prior: Prior = .normal,
   solver: LikelihoodSolver = .dopri5()
 ) -> Likelihood where F.Operator: FisherTrace {
-  guard from < to else { fatalError("logLikelihood(from: \(from), to: \(to)): runs from the data to the noise") }
-
-  let flow = RescaledFlow(
-    denoiser, samples: x, from: from, to: to, traces: { trace.fisher(at: $0, time: $1).traceSamples() })
-  let dimension = Double(flow.dimension)
-  // One sample tells how many estimates there are.
-  let columns = trace.fisher(at: x[..<1], time: from).traceSamples().shape[0]
-  // From 1: the tolerance relative to the column is one relative to a nat per dimension.
-  let gains = Tensor.ones([x.batch, columns], on: x.device)
-  let end = solver.solve(.concatenated([flow.rescaled(x), gains], 1), in: flow)
-
-  let latent = flow.points(end.state, at: end.time)
-  let schedule = denoiser.schedule
-  guard end.outcome == .converged else {
-    return Likelihood(
-      logLikelihood: .full([x.batch], .nan, on: x.device), standardError: nil, latent: latent, priorError: nil,
-      evaluations: end.statistics.evaluations, outcome: end.outcome, levels: nil)
-  }
-  let integrals = dimension * (end.state.narrowed(1, from: flow.dimension, count: columns) - 1)
-  let volume = dimension * .log(schedule.kernel(at: to).alpha / schedule.kernel(at: from).alpha)
-  let error = (prior.field ?? denoiser as? any ExactField).map { field in
-    Prior.exact(field).logDensity(latent, at: to, on: schedule) - Prior.normal.logDensity(latent, at: to, on: schedule)
-  }
-  return Likelihood(
-    logLikelihood: prior.logDensity(latent, at: to, on: schedule) + integrals.mean(-1) + volume,
-    standardError: columns > 1 ? integrals.standardDeviation(-1) / Double(columns).squareRoot() : nil, latent: latent,
-    priorError: error, evaluations: end.statistics.evaluations, outcome: .converged, levels: nil)
+  logLikelihood(of: x, under: WithTrace(denoiser, trace), from: from, to: to, prior: prior, solver: solver)
 }

@@ -1,6 +1,7 @@
 import RealModule
 import ScorefieldArrays
 import ScorefieldFields
+import ScorefieldFisher
 import ScorefieldPaths
 import ScorefieldTensorCore
 
@@ -12,8 +13,8 @@ import ScorefieldTensorCore
 /// `float64`, whatever the samples are: it is a long sum of small things.
 struct RescaledFlow: VelocityField {
   let denoiser: any Denoiser
-  /// `tr F`, one row per column of the state, `[columns, B]`; nil where there are no columns.
-  let traces: (@Sendable (Tensor, Double) -> Tensor)?
+  /// The denoiser with its trace, one row per column of the state, `[columns, B]`; nil where there are no columns.
+  private let traced: (any TracedDenoiser)?
   /// The shape of one sample, and the element type the denoiser is asked in.
   let pointShape: [Int]
   let elementType: ElementType
@@ -21,14 +22,23 @@ struct RescaledFlow: VelocityField {
   let from, to: Double
   let start, end: Double
 
-  init(
-    _ denoiser: any Denoiser, samples x: Tensor, from: Double, to: Double,
-    traces: (@Sendable (Tensor, Double) -> Tensor)? = nil
+  /// The flow of the points alone.
+  init(_ denoiser: any Denoiser, samples x: Tensor, from: Double, to: Double) {
+    self.init(denoiser, traced: nil, samples: x, from: from, to: to)
+  }
+
+  /// The flow with the log-density's gain.
+  init(traced model: any TracedDenoiser, samples x: Tensor, from: Double, to: Double) {
+    self.init(model, traced: model, samples: x, from: from, to: to)
+  }
+
+  private init(
+    _ denoiser: any Denoiser, traced: (any TracedDenoiser)?, samples x: Tensor, from: Double, to: Double
   ) {
     guard x.rank >= 1, x.elementType == .float64 || x.elementType == .float32 else {
       fatalError("probability flow(\(x.shape) \(x.elementType.rawValue)): needs [B, …] of float32 or float64")
     }
-    (self.denoiser, self.traces, self.from, self.to) = (denoiser, traces, from, to)
+    (self.denoiser, self.traced, self.from, self.to) = (denoiser, traced, from, to)
     (pointShape, elementType) = (Array(x.shape.dropFirst()), x.elementType)
     start = -denoiser.schedule.kernel(at: from).halfLogSNR
     end = -denoiser.schedule.kernel(at: to).halfLogSNR
@@ -63,9 +73,11 @@ struct RescaledFlow: VelocityField {
     let time = time(at: kappa)
     let kernel = denoiser.schedule.kernel(at: time)
     let x = points(state, kernel)
-    let velocity = state.narrowed(1, from: 0, count: dimension) - denoiser.denoise(x, at: time).to(.float64).flattened
-    guard let traces else { return velocity }
-    let rates = (kernel.sigma * kernel.sigma / Double(dimension)) * traces(x, time).to(.float64).transposed
+    let rescaled = state.narrowed(1, from: 0, count: dimension)
+    guard let traced else { return rescaled - denoiser.denoise(x, at: time).to(.float64).flattened }
+    let (data, traces) = traced.denoiseWithTraces(x, at: time)
+    let velocity = rescaled - data.to(.float64).flattened
+    let rates = (kernel.sigma * kernel.sigma / Double(dimension)) * traces.to(.float64).transposed
     return .concatenated([velocity, rates], 1)
   }
 }
