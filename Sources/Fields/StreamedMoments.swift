@@ -8,16 +8,20 @@ import ScorefieldTensorCore
 ///     δ = mean₂ − mean₁,   M = M₁ + M₂ + (m₁ m₂ / m) δ δᵀ
 ///
 /// Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115, eq. 2.1.
-struct StreamedMoments {
+package struct StreamedMoments {
   /// Moments of some points about their mean: sums of weights `[B, 1]`, means `[B, d]`, sums of squares `[B, 1]` and of
   /// products with the direction `[B, d]`, as far as they are wanted.
-  struct Part {
-    var mass, mean: Tensor
-    var spread, product: Tensor?
+  package struct Part {
+    package var mass, mean: Tensor
+    package var spread, product: Tensor?
+
+    package init(mass: Tensor, mean: Tensor, spread: Tensor?, product: Tensor?) {
+      (self.mass, self.mean, self.spread, self.product) = (mass, mean, spread, product)
+    }
   }
 
   /// Against the weight 1 of the largest logit; points that have less so far may have none, and nothing divides by it.
-  static let negligibleMass = 1e-30
+  package static let negligibleMass = 1e-30
 
   private let direction: Tensor?
   private var maximum: Tensor
@@ -29,7 +33,7 @@ struct StreamedMoments {
   ///   - queries: What the moments are for, `[B, d]`.
   ///   - direction: `v` for the product `C v`, `[B, d]`; nothing where it is not wanted.
   ///   - second: Whether any second moment is wanted.
-  init(for queries: Tensor, along direction: Tensor?, second: Bool) {
+  package init(for queries: Tensor, along direction: Tensor?, second: Bool) {
     self.direction = direction
     let column = queries.narrowed(1, from: 0, count: Swift.min(1, queries.shape[1])).sum(-1, keeping: true)
     maximum = .zeros(like: column) - .infinity
@@ -39,7 +43,7 @@ struct StreamedMoments {
   }
 
   /// Makes room for points with the given logits, `[B, n]`, and returns their weights.
-  mutating func admit(_ logits: Tensor) -> Tensor {
+  package mutating func admit(_ logits: Tensor) -> Tensor {
     // A constant: nothing that leaves here depends on it, so neither does a derivative.
     let larger = Tensor.maximum(maximum, logits.detached().max(-1, keeping: true))
     let scale = (maximum - larger).exp()
@@ -51,7 +55,7 @@ struct StreamedMoments {
   }
 
   /// Joins the moments of points that were admitted.
-  mutating func merge(_ part: Part) {
+  package mutating func merge(_ part: Part) {
     let total = sums.mass + part.mass
     // Neither may have any weight for some query.
     let fraction = part.mass / total.clamped(Self.negligibleMass)
@@ -66,11 +70,11 @@ struct StreamedMoments {
   }
 
   /// `log Σ eˡ`, `[B]`.
-  var logSum: Tensor { (maximum + sums.mass.log()).squeezed(-1) }
+  package var logSum: Tensor { (maximum + sums.mass.log()).squeezed(-1) }
   /// `Σ w y`, `[B, d]`.
-  var mean: Tensor { sums.mean }
+  package var mean: Tensor { sums.mean }
   /// `Σ w |y − mean|²`, `[B]`.
-  var spread: Tensor? { sums.spread.map { ($0 / sums.mass).squeezed(-1) } }
+  package var spread: Tensor? { sums.spread.map { ($0 / sums.mass).squeezed(-1) } }
   /// `Σ w (y − mean) ((y − mean)·v)`, `[B, d]`.
-  var product: Tensor? { sums.product.map { $0 / sums.mass } }
+  package var product: Tensor? { sums.product.map { $0 / sums.mass } }
 }

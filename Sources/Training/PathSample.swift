@@ -1,0 +1,60 @@
+import ScorefieldFields
+import ScorefieldNetworks
+import ScorefieldPaths
+import ScorefieldTensorCore
+
+/// Noised data, each at a time of its own: `x_t = α x₀ + σ ε`.
+public struct PathSample: Sendable {
+  /// Shape `[B, …]` each.
+  public let data, noise, point: Tensor
+  public let kernels: KernelBatch
+
+  public init(data: Tensor, noise: Tensor, kernels: KernelBatch) {
+    (self.data, self.noise, self.kernels) = (data, noise, kernels)
+    point = kernels.column(like: data) { $0.alpha } * data + kernels.column(like: data) { $0.sigma } * noise
+  }
+
+  /// Data with fresh noise at given times.
+  public init(_ data: Tensor, at times: [Double], on schedule: any NoiseSchedule, using generator: inout Generator) {
+    let noise = Tensor.normal(data.shape, type: data.elementType, on: data.device, using: &generator)
+    self.init(data: data, noise: noise, kernels: KernelBatch(schedule, at: times))
+  }
+
+  /// What a network is given for the points.
+  func question(_ preconditioning: Preconditioning) -> (x: Tensor, noise: Tensor) {
+    (
+      kernels.column(like: point) { preconditioning.input(at: $0) } * point,
+      kernels.row(like: point) { preconditioning.noise(at: $0) }
+    )
+  }
+
+  /// What a head is to predict, `(A x₀ + B ε)/s`, of any data and noise.
+  func target(_ head: Head, data: Tensor, noise: Tensor) -> Tensor {
+    let targets = kernels.kernels.map(head.target)
+    let shape = [targets.count] + Array(repeating: 1, count: data.rank - 1)
+    func column(_ values: [Double]) -> Tensor { Tensor(values, shape: shape).to(data.elementType).to(data.device) }
+    return column(targets.map { $0.data / $0.scale }) * data + column(targets.map { $0.noise / $0.scale }) * noise
+  }
+
+  /// Another prediction at the points, from the network's output.
+  func conversion(_ output: Tensor, from head: Head, to other: Head) -> Tensor {
+    let conversions = kernels.kernels.map { kernel in
+      guard let conversion = head.conversion(to: other, at: kernel) else {
+        fatalError("conversion(at: \(kernel.time)): the head is not defined at α = \(kernel.alpha), σ = \(kernel.sigma)")
+      }
+      return conversion
+    }
+    let shape = [conversions.count] + Array(repeating: 1, count: output.rank - 1)
+    func column(_ values: [Double]) -> Tensor { Tensor(values, shape: shape).to(output.elementType).to(output.device) }
+    return column(conversions.map(\.point)) * point + column(conversions.map(\.output)) * output
+  }
+
+  /// `ε̂` of a denoiser at the points, each at its own time.
+  func predictedNoise(of denoiser: NetworkDenoiser, condition: Tensor?) -> Tensor {
+    let type = denoiser.network.elementType
+    let question = question(denoiser.preconditioning)
+    let output = denoiser.network(
+      question.x.to(type), noise: question.noise.to(type), condition: condition?.to(type))
+    return conversion(output.to(point.elementType), from: denoiser.preconditioning.head, to: .noise)
+  }
+}
