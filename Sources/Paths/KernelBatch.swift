@@ -27,7 +27,9 @@ public struct KernelBatch: Sendable {
   /// - Returns: Shape `[B]`.
   public func binnedMeans(of values: Tensor, bins: Int = 32) -> Tensor {
     let levels = kernels.map { -$0.halfLogSNR }
-    guard let low = levels.min(), let high = levels.max(), high > low else { return .zeros(like: values) + values.mean() }
+    guard let low = levels.min(), let high = levels.max(), high > low else {
+      return .zeros(like: values) + values.mean()
+    }
     let places = Tensor(levels.map { min(Int(Double(bins) * ($0 - low) / (high - low)), bins - 1) })
     let members = places.oneHot(bins).to(values.elementType).to(values.device)
     let means = values.expanded(at: 0).matmul(members) / members.sum(0, keeping: true).clamped(1)

@@ -67,7 +67,8 @@ public struct DenoisingObjective: Objective {
   private func weight(of head: Head, at kernel: PerturbationKernel) -> Double {
     guard let weighted else { return weighting(at: kernel) }
     guard let share = head.lossWeight(matching: weighted, at: kernel) else {
-      fatalError("loss(at: \(kernel.time)): the weighted head is not defined at α = \(kernel.alpha), σ = \(kernel.sigma)")
+      fatalError(
+        "loss(at: \(kernel.time)): the weighted head is not defined at α = \(kernel.alpha), σ = \(kernel.sigma)")
     }
     return weighting(at: kernel) * share
   }

@@ -40,7 +40,8 @@ public struct PathSample: Sendable {
   func conversion(_ output: Tensor, from head: Head, to other: Head) -> Tensor {
     let conversions = kernels.kernels.map { kernel in
       guard let conversion = head.conversion(to: other, at: kernel) else {
-        fatalError("conversion(at: \(kernel.time)): the head is not defined at α = \(kernel.alpha), σ = \(kernel.sigma)")
+        fatalError(
+          "conversion(at: \(kernel.time)): the head is not defined at α = \(kernel.alpha), σ = \(kernel.sigma)")
       }
       return conversion
     }

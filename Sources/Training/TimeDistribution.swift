@@ -65,7 +65,9 @@ public struct LogitNormalTimes: TimeDistribution {
   public let mean, standardDeviation: Double
 
   public init(_ range: ClosedRange<Double>, mean: Double = 0, standardDeviation: Double = 1) {
-    guard standardDeviation > 0 else { fatalError("LogitNormalTimes(standardDeviation: \(standardDeviation)): must be > 0") }
+    guard standardDeviation > 0 else {
+      fatalError("LogitNormalTimes(standardDeviation: \(standardDeviation)): must be > 0")
+    }
     (self.range, self.mean, self.standardDeviation) = (range, mean, standardDeviation)
   }
 
@@ -116,7 +118,9 @@ public struct LogNormalNoise: TimeDistribution {
   private let low, high: Double
 
   public init(on schedule: any NoiseSchedule, mean: Double = -1.2, standardDeviation: Double = 1.2) {
-    guard standardDeviation > 0 else { fatalError("LogNormalNoise(standardDeviation: \(standardDeviation)): must be > 0") }
+    guard standardDeviation > 0 else {
+      fatalError("LogNormalNoise(standardDeviation: \(standardDeviation)): must be > 0")
+    }
     (self.schedule, self.mean, self.standardDeviation) = (schedule, mean, standardDeviation)
     func share(below t: Double) -> Double {
       NormalQuantile.share(below: (-schedule.kernel(at: t).halfLogSNR - mean) / standardDeviation)
