@@ -42,7 +42,7 @@ let package = Package(
     room("Paths", imports: ["ScorefieldTensorCore", realModule]),
     room("Networks", imports: ["ScorefieldTensorCore", "ScorefieldArrays", realModule]),
     room("Fields", imports: ["ScorefieldPaths", "ScorefieldNetworks", realModule]),
-    room("Fisher", imports: ["ScorefieldFields"]),
+    room("Fisher", imports: ["ScorefieldFields", "ScorefieldArrays"]),
     room("Solvers", imports: ["ScorefieldFields", realModule]),
     room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
     room("Checkpoints", imports: ["ScorefieldFisher", "ScorefieldArrays"]),

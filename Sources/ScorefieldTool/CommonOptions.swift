@@ -12,22 +12,24 @@ struct CommonOptions: ParsableArguments {
   @Option(help: "How many threads to compute with (default: one per core).")
   var threads: Int?
 
-  @Option(help: "float32 or float64 (default: float64 for exact fields).")
+  @Option(help: "float32 or float64 (default: float64 for exact fields, a network's own otherwise).")
   var dtype: String?
 
-  @Option(help: "Grey levels of integer data, which are scaled to [-1, 1].")
-  var levels = 256
+  @Option(help: "Grey levels of integer data, which are scaled to [-1, 1] (default: 256, or those of a trained model).")
+  var levels: Int?
 
-  /// The element type, and the checks that need nothing but the options.
-  func validated() throws(Failure) -> ElementType {
+  /// The element type that was asked for, and the checks that need nothing but the options.
+  func validated() throws(Failure) -> ElementType? {
     guard threads.map({ $0 > 0 && $0 <= 1024 }) ?? true else {
       throw .option("--threads", "\(threads ?? 0) is no count of threads", repair: "give a number from 1 to 1024")
     }
-    guard levels >= 2, levels <= 1 << 32 else {
-      throw .option("--levels", "\(levels) is no count of grey levels", repair: "give a number from 2 to 4294967296")
+    guard levels.map({ $0 >= 2 && $0 <= 1 << 32 }) ?? true else {
+      throw .option(
+        "--levels", "\(levels ?? 0) is no count of grey levels", repair: "give a number from 2 to 4294967296")
     }
     switch dtype {
-    case nil, "float64": return .float64
+    case nil: return nil
+    case "float64": return .float64
     case "float32": return .float32
     case let other?:
       throw .option("--dtype", "'\(other)' is no element type", repair: "use float32 or float64")
@@ -39,4 +41,7 @@ struct CommonOptions: ParsableArguments {
     try Engine.load()
     if let threads { Threads.count = threads }
   }
+
+  /// The grey levels of integer data beside a model.
+  func levels(beside model: ModelInput) -> Int { levels ?? model.levels ?? 256 }
 }

@@ -2,9 +2,19 @@ import ArgumentParser
 
 /// Which model a command asks, and how its data become noise.
 struct ModelOptions: ParsableArguments {
-  @Option(help: "The model: a data set (.npy, .csv, a folder of PNGs) or a mixture of Gaussians (.json).")
+  @Option(
+    help: """
+      The model: a data set (.npy, .csv, a folder of PNGs), a mixture of Gaussians (.json), or the folder of a trained \
+      model.
+      """)
   var model: String
 
-  @Option(help: "The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,….")
-  var schedule: String
+  @Option(
+    help: """
+      The noise schedule: \(ScheduleInput.names.joined(separator: ", ")); with :key=value,… A trained model brings its own.
+      """)
+  var schedule: String?
+
+  @Option(name: .customLong("class"), help: "The class of the samples, for a model that knows classes.")
+  var label: Int?
 }

@@ -34,18 +34,18 @@ struct FisherCommand: ParsableCommand {
     let model, schedule, method: String
     let time, alpha, sigma: Double
     let samples, dimension: Int
-    let trace, logDensity: [Double?]
-    let traceStandardError: [Double?]?
+    let trace: [Double?]
+    let logDensity, traceStandardError: [Double?]?
     let out: String?
   }
 
   mutating func run() throws {
-    let type = try common.validated()
-    let schedule = try ScheduleInput(choice.schedule)
-    let time = try schedule.time(time, option: "--time")
-    let method = try FisherMethodInput(method, option: "--method")
+    let asked = try common.validated()
+    let given = try FisherMethodInput(self.method, option: "--method")
     let output = try out.map { path throws(Failure) in try ArrayOutput(path) }
-    let source = try ModelInput(choice.model)
+    let source = try ModelInput(choice)
+    let schedule = source.schedule
+    let time = try schedule.time(time, option: "--time")
     let points = try ArrayInput(at)
     let direction = try self.direction.map { try ArrayInput($0) }
     if let direction, direction.array.shape != points.array.shape {
@@ -56,13 +56,15 @@ struct FisherCommand: ParsableCommand {
     let reference = try data.map { try ArrayInput($0) }
 
     try common.start()
-    let model = try source.loaded(on: schedule.schedule, type: type, levels: common.levels)
+    let levels = common.levels(beside: source)
+    let model = try source.loaded(type: asked, levels: levels)
+    let (type, method) = (model.type, try given.resolved(for: model, option: "--method"))
     try model.accepts(points)
     try reference.map(model.accepts)
-    let given = try points.data(type, levels: common.levels)
-    let x = given.reshaped([given.batch] + model.sampleShape)
+    let grid = try points.data(type, levels: levels)
+    let x = grid.reshaped([grid.batch] + model.sampleShape)
     let v = try direction?.values(type).reshaped(x.shape)
-    let covarianceData = try reference?.data(type, levels: common.levels).flattened ?? model.points?.flattened
+    let covarianceData = try reference?.data(type, levels: levels).flattened ?? model.points?.flattened
     guard !method.needsData || covarianceData != nil else {
       throw Failure.option(
         "--method", "'\(method.name)' needs a data set and the model is none", repair: "give one with --data")
@@ -71,9 +73,9 @@ struct FisherCommand: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let counter = EvaluationCounter()
-    let denoiser = CountedDenoiser(model.field, counter: counter)
+    let denoiser = CountedDenoiser(model.denoiser, counter: counter)
     let access = method.access(
-      field: model.field, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
+      of: model, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
       seed: common.seed)
 
     // In parts, so that a long answer shows how far it is.
@@ -81,39 +83,43 @@ struct FisherCommand: ParsableCommand {
     let progress = Progress("fisher", total: x.batch)
     for first in stride(from: 0, to: x.batch, by: Self.partSize) {
       let range = first..<min(first + Self.partSize, x.batch)
-      counter.increment()
-      parts.append(part(x[range], v?[range], model.field, method, access))
+      // An exact field is asked past its denoiser.
+      if model.field != nil { counter.increment() }
+      parts.append(part(x[range], v?[range], model, denoiser, method, access))
       progress.show(range.upperBound)
     }
     func joined(_ piece: (Part) -> Tensor) -> Tensor { .concatenated(parts.map(piece)) }
-    let (trace, density) = (joined(\.trace.value), joined(\.posterior.logDensity))
+    let trace = joined(\.trace.value)
+    let density = model.field == nil ? nil : joined { $0.logDensity! }
     // An estimator's error is unknown where it has one sample.
     let error =
       method.isRandom
-      ? joined { $0.trace.standardError ?? .full([$0.posterior.logDensity.batch], .nan, type: type) } : nil
-    let (traces, densities, errors) = (trace.doubles, density.doubles, error?.doubles)
-    let kernel = parts[0].posterior.kernel
+      ? joined { $0.trace.standardError ?? .full([$0.mean.batch], .nan, type: type) } : nil
+    let (traces, densities, errors) = (trace.doubles, density?.doubles, error?.doubles)
+    let kernel = schedule.schedule.kernel(at: time)
     let seconds = (clock.now - start).seconds
 
     var arrays = [
-      ("score", joined(\.posterior.score).reshaped(given.shape)),
-      ("posterior_mean", joined(\.posterior.mean).reshaped(given.shape)), ("trace", trace), ("log_density", density),
+      ("score", joined(\.score).reshaped(grid.shape)), ("posterior_mean", joined(\.mean).reshaped(grid.shape)),
+      ("trace", trace),
     ]
+    if let density { arrays.append(("log_density", density)) }
     if let error { arrays.append(("trace_standard_error", error)) }
-    if v != nil { arrays.append(("matvec", joined { $0.product! }.reshaped(given.shape))) }
+    if v != nil { arrays.append(("matvec", joined { $0.product! }.reshaped(grid.shape))) }
     if let output { try OutputFile.write([try output.file(of: arrays)]) }
 
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, method: method.name, time: time, alpha: kernel.alpha,
         sigma: kernel.sigma, samples: x.batch, dimension: x.count / x.batch, trace: numbers(traces),
-        logDensity: numbers(densities), traceStandardError: errors.map(numbers), out: out)
+        logDensity: densities.map(numbers), traceStandardError: errors.map(numbers), out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
-      var table = Table(["point", "log density", "trace of F"] + (errors == nil ? [] : ["± one s.e."]))
+      var table = Table(
+        ["point"] + (densities == nil ? [] : ["log density"]) + ["trace of F"] + (errors == nil ? [] : ["± one s.e."]))
       for index in traces.indices.prefix(20) {
         table.add(
-          ["\(index)", fixed(densities[index], 4), significant(traces[index], 6)]
+          ["\(index)"] + (densities.map { [fixed($0[index], 4)] } ?? []) + [significant(traces[index], 6)]
             + (errors.map { [significant($0[index], 2)] } ?? []))
       }
       try Terminal.answer(table.text)
@@ -128,23 +134,30 @@ struct FisherCommand: ParsableCommand {
 
   /// What is known of some of the points.
   private struct Part {
-    let posterior: PosteriorMoments
+    let mean, score: Tensor
+    let logDensity: Tensor?
     let trace: Estimate
     let product: Tensor?
   }
 
   private func part(
-    _ x: Tensor, _ v: Tensor?, _ field: any ExactField, _ method: FisherMethodInput, _ access: ErasedFisher
+    _ x: Tensor, _ v: Tensor?, _ model: LoadedModel, _ denoiser: any Denoiser, _ method: FisherMethodInput,
+    _ access: ErasedFisher
   ) -> Part {
-    guard !method.isExact else {
+    if let field = model.field {
       // One stream over the data answers everything.
-      let posterior = field.posterior(x, at: time, along: v)
-      let trace = Estimate(samples: posterior.fisherTrace.expanded(at: 0))
-      return Part(posterior: posterior, trace: trace, product: v.map(posterior.fisherProduct))
+      let posterior = field.posterior(x, at: time, along: method.isExact ? v : nil)
+      let fisher = method.isExact ? nil : access.fisher(at: x, time: time)
+      return Part(
+        mean: posterior.mean, score: posterior.score, logDensity: posterior.logDensity,
+        trace: Estimate(samples: fisher?.traceSamples() ?? posterior.fisherTrace.expanded(at: 0)),
+        product: v.map { fisher?.matvec($0) ?? posterior.fisherProduct(with: $0) })
     }
     let fisher = access.fisher(at: x, time: time)
+    let kernel = denoiser.schedule.kernel(at: time)
+    let mean = denoiser.denoise(x, at: time)
     return Part(
-      posterior: field.posterior(x, at: time), trace: Estimate(samples: fisher.traceSamples()),
-      product: v.map(fisher.matvec))
+      mean: mean, score: (kernel.alpha * mean - x) / (kernel.sigma * kernel.sigma), logDensity: nil,
+      trace: Estimate(samples: fisher.traceSamples()), product: v.map(fisher.matvec))
   }
 }

@@ -30,8 +30,8 @@ struct LikelihoodCommand: ParsableCommand {
   @Option(help: "The time the prior takes over (default: the end; edm: 80).")
   var to: Double?
 
-  @Option(help: "The distribution at --to: exact (the field's own) or normal.")
-  var prior = "exact"
+  @Option(help: "The distribution at --to: exact (the field's own; the default where there is one) or normal.")
+  var prior: String?
 
   @Option(help: "Data for methods that need some, where the model is none.")
   var data: String?
@@ -44,7 +44,8 @@ struct LikelihoodCommand: ParsableCommand {
     let from, to: Double
     let samples, dimension: Int
     let levels: Int?
-    let logLikelihood, bitsPerDim, standardError, priorError: [Double?]
+    let logLikelihood, bitsPerDim, standardError: [Double?]
+    let priorError: [Double?]?
     let meanLogLikelihood, meanBitsPerDim, meanStandardError, meanPriorError: Double?
     let nfe: Int
     let spacing: Double?
@@ -53,22 +54,22 @@ struct LikelihoodCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let type = try common.validated()
-    let schedule = try ScheduleInput(choice.schedule)
+    let asked = try common.validated()
+    let source = try ModelInput(choice)
+    let schedule = source.schedule
     let ends = TimeEnds(of: schedule.schedule)
     let from = try schedule.time(self.from ?? ends.data, option: "--from")
     let to = try schedule.time(self.to ?? ends.noise, option: "--to")
     guard from < to else {
       throw Failure.option("--from", "\(from) is not before --to \(to)", repair: "run from the data up to the noise")
     }
-    let method = try FisherMethodInput(trace, option: "--trace")
+    let given = try FisherMethodInput(trace, option: "--trace")
     let solver = try LikelihoodSolver(self.solver)
     try TimeEnds.check(from, to, on: schedule.schedule, steps: solver.fixedSteps)
-    guard ["exact", "normal"].contains(prior) else {
-      throw Failure.option("--prior", "'\(prior)' is no prior", repair: "use exact or normal")
+    guard prior.map({ ["exact", "normal"].contains($0) }) ?? true else {
+      throw Failure.option("--prior", "'\(prior ?? "")' is no prior", repair: "use exact or normal")
     }
     let output = try out.map { path throws(Failure) in try ArrayOutput(path, single: "log_likelihood") }
-    let source = try ModelInput(choice.model)
     let input = try ArrayInput(samples)
     let reference = try data.map { try ArrayInput($0) }
     let dequantization = try Dequantization(dequantize ?? (input.isLevels ? "uniform" : "none"))
@@ -80,12 +81,17 @@ struct LikelihoodCommand: ParsableCommand {
     }
 
     try common.start()
-    let model = try source.loaded(on: schedule.schedule, type: type, levels: common.levels)
+    let levels = common.levels(beside: source)
+    let model = try source.loaded(type: asked, levels: levels)
+    let (type, method) = (model.type, try given.resolved(for: model, option: "--trace"))
+    guard prior != "exact" || model.field != nil else {
+      throw Failure.option("--prior", "'exact' needs a model whose field is exact", repair: "use normal")
+    }
     try model.accepts(input)
     try reference.map(model.accepts)
-    let x = try input.data(type, levels: common.levels)
+    let x = try input.data(type, levels: levels)
     let shape = [x.batch] + model.sampleShape
-    let covarianceData = try reference?.data(type, levels: common.levels) ?? model.points
+    let covarianceData = try reference?.data(type, levels: levels) ?? model.points
     guard !method.needsData || covarianceData != nil else {
       throw Failure.option(
         "--trace", "'\(method.name)' needs a data set and the model is none", repair: "give one with --data")
@@ -97,39 +103,45 @@ struct LikelihoodCommand: ParsableCommand {
     let start = clock.now
     let counter = EvaluationCounter()
     let progress = FlowProgress("likelihood", from: from, to: to, on: schedule.schedule)
-    let denoiser = CountedDenoiser(WatchedDenoiser(base: model.field, progress: progress), counter: counter)
-    let access = method.access(
-      field: model.field, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
-      seed: common.seed)
-    let prior = self.prior == "exact" ? Prior.exact(model.field) : .normal
+    let denoiser = CountedDenoiser(WatchedDenoiser(base: model.denoiser, progress: progress), counter: counter)
+    let traced: any TracedDenoiser =
+      method.joint(model).map { WatchedTrace(base: $0, progress: progress, counter: counter) }
+      ?? WithTrace(
+        denoiser,
+        method.access(
+          of: model, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape), seed: common.seed))
+    let priorName = self.prior ?? (model.field == nil ? "normal" : "exact")
+    let prior = priorName == "exact" ? Prior.exact(model.field!) : .normal
     let found: Likelihood
     if input.isLevels {
       var generator = Generator(seed: common.seed)
       found = logLikelihood(
-        of: Tensor(input.array).reshaped(shape), in: GreyLevels(common.levels), dequantized: dequantization,
-        using: &generator, under: denoiser, trace: access, type: type, from: from, to: to, prior: prior, solver: solver)
+        of: Tensor(input.array).reshaped(shape), in: GreyLevels(levels), dequantized: dequantization,
+        using: &generator, under: traced, type: type, from: from, to: to, prior: prior, solver: solver)
     } else {
       found = logLikelihood(
-        of: x.reshaped(shape), under: denoiser, trace: access, from: from, to: to, prior: prior, solver: solver)
+        of: x.reshaped(shape), under: traced, from: from, to: to, prior: prior, solver: solver)
     }
     let (densities, bits) = (found.logLikelihood.doubles, found.bitsPerDim.doubles)
-    // Whatever the prior, the field's own marginal says what it gets wrong.
-    let priorError =
-      Prior.exact(model.field).logDensity(found.latent, at: to, on: schedule.schedule)
-      - prior.logDensity(found.latent, at: to, on: schedule.schedule)
+    // Whatever the prior, the field's own marginal says what it gets wrong, where it is known.
+    let priorError = model.field.map {
+      Prior.exact($0).logDensity(found.latent, at: to, on: schedule.schedule)
+        - prior.logDensity(found.latent, at: to, on: schedule.schedule)
+    }
     let settled = found.outcome == .converged
     // Nothing random has no error; what is random and drawn once has one that is unknown.
     let isRandom = method.isRandom || dequantization != .none
     let error = found.standardError ?? .full([x.batch], isRandom || !settled ? .nan : 0)
-    let (errors, priorErrors) = (error.doubles, settled ? priorError.doubles : priorError.doubles.map { _ in .nan })
+    let (errors, priorErrors) = (error.doubles, priorError.map { settled ? $0.doubles : $0.doubles.map { _ in .nan } })
     let seconds = (clock.now - start).seconds
     progress.finish()
 
-    let arrays = [
-      ("log_likelihood", found.logLikelihood), ("bits_per_dim", found.bitsPerDim),
-      ("latent", found.latent.reshaped(x.shape)),
-      ("standard_error", error), ("prior_error", priorError),
-    ]
+    let arrays =
+      [
+        ("log_likelihood", found.logLikelihood), ("bits_per_dim", found.bitsPerDim),
+        ("latent", found.latent.reshaped(x.shape)),
+        ("standard_error", error),
+      ] + (priorError.map { [("prior_error", $0)] } ?? [])
     if let output { try OutputFile.write([try output.file(of: arrays, single: "log_likelihood")]) }
 
     func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
@@ -137,12 +149,12 @@ struct LikelihoodCommand: ParsableCommand {
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, trace: method.name, solver: self.solver,
-        dequantize: dequantize ?? (input.isLevels ? "uniform:1" : "none"), prior: self.prior,
+        dequantize: dequantize ?? (input.isLevels ? "uniform:1" : "none"), prior: priorName,
         outcome: found.outcome.rawValue, from: from, to: to, samples: x.batch, dimension: x.count / x.batch,
-        levels: input.isLevels ? common.levels : nil, logLikelihood: numbers(densities), bitsPerDim: numbers(bits),
-        standardError: numbers(errors), priorError: numbers(priorErrors), meanLogLikelihood: meanNumber(densities),
+        levels: input.isLevels ? levels : nil, logLikelihood: numbers(densities), bitsPerDim: numbers(bits),
+        standardError: numbers(errors), priorError: priorErrors.map(numbers), meanLogLikelihood: meanNumber(densities),
         meanBitsPerDim: meanNumber(bits), meanStandardError: meanNumber(errors),
-        meanPriorError: meanNumber(priorErrors),
+        meanPriorError: priorErrors.flatMap(meanNumber),
         nfe: found.evaluations,
         spacing: spacing, warnings: warnings, out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())

@@ -49,8 +49,9 @@ struct SampleCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let type = try common.validated()
-    let schedule = try ScheduleInput(choice.schedule)
+    let asked = try common.validated()
+    let source = try ModelInput(choice)
+    let schedule = source.schedule
     let ends = TimeEnds(of: schedule.schedule)
     let from = try schedule.time(self.from ?? ends.noise, option: "--from")
     let to = try schedule.time(self.to ?? ends.data, option: "--to")
@@ -76,11 +77,11 @@ struct SampleCommand: ParsableCommand {
       throw Failure.option("--trajectory", "is the same file as --out", repair: "give them different names")
     }
     let times = try spread.grid(steps, over: schedule.schedule, from: from, to: to)
-    let source = try ModelInput(choice.model)
     let states = try start.map { try ArrayInput($0) }
 
     try common.start()
-    let model = try source.loaded(on: schedule.schedule, type: type, levels: common.levels)
+    let model = try source.loaded(type: asked, levels: common.levels(beside: source))
+    let type = model.type
     if let states { try model.accepts(states) }
     try output.check(model.sampleShape)
     let dimension = model.sampleShape.reduce(1, *)
@@ -98,7 +99,7 @@ struct SampleCommand: ParsableCommand {
     let begin = clock.now
     let progress = FlowProgress("sample", from: from, to: to, on: schedule.schedule)
     let run = solver.run(
-      WatchedDenoiser(base: model.field, progress: progress), from: first,
+      WatchedDenoiser(base: model.denoiser, progress: progress), from: first,
       along: times, finalDenoise: !noFinalDenoise,
       keepingPath: trajectory != nil)
     let seconds = (clock.now - begin).seconds

@@ -20,5 +20,37 @@ struct ErasedFisher: FisherAccess {
     }
   }
 
+  /// A trace from one place and products from another.
+  init<T: FisherAccess, P: FisherAccess>(trace: T, products: P)
+  where T.Operator: FisherTrace, P.Operator: FisherMatvec {
+    at = { x, t in
+      At(
+        samples: { trace.fisher(at: x, time: t).traceSamples() },
+        product: { products.fisher(at: x, time: t).matvec($0) })
+    }
+  }
+
   func fisher(at x: Tensor, time t: Double) -> At { at(x, t) }
+}
+
+/// A model with its trace whose questions are counted and shown.
+struct WatchedTrace: TracedDenoiser {
+  let base: any TracedDenoiser
+  let progress: FlowProgress
+  let counter: EvaluationCounter
+  var schedule: any NoiseSchedule { base.schedule }
+  var estimateCount: Int? { base.estimateCount }
+  var exactField: (any ExactField)? { base.exactField }
+
+  func denoise(_ x: Tensor, at t: Double) -> Tensor {
+    counter.increment()
+    progress.show(t)
+    return base.denoise(x, at: t)
+  }
+
+  func denoiseWithTraces(_ x: Tensor, at t: Double) -> (data: Tensor, traces: Tensor) {
+    counter.increment()
+    progress.show(t)
+    return base.denoiseWithTraces(x, at: t)
+  }
 }

@@ -7,13 +7,16 @@ struct FisherMethodInput {
   private let kind: Kind
 
   private enum Kind {
-    case exact, vjp, jvp, finiteDifference, null, gaussian
+    case auto, exact, vjp, jvp, finiteDifference, null, gaussian, traceMatching, residual
     case hutchinson(Int)
     case hutchPlusPlus(Int)
+    case retrieval(Int)
+    case hybrid(Int)
   }
 
   static let names = [
-    "auto", "exact", "vjp", "jvp", "finite-difference", "hutchinson:n", "hutch++:n", "gaussian", "null",
+    "auto", "exact", "vjp", "jvp", "finite-difference", "hutchinson:n", "hutch++:n", "trace-matching", "residual",
+    "gaussian", "null", "retrieval:k", "hybrid:k",
   ]
 
   /// Whether it is the field's own.
@@ -31,7 +34,10 @@ struct FisherMethodInput {
 
   /// Whether the method needs data to take a covariance from.
   var needsData: Bool {
-    if case .gaussian = kind { true } else { false }
+    switch kind {
+    case .gaussian, .retrieval, .hybrid: true
+    default: false
+    }
   }
 
   init(_ text: String, option: String) throws(Failure) {
@@ -48,7 +54,18 @@ struct FisherMethodInput {
       }
       (name, kind) = ("hutch++:\(count)", .hutchPlusPlus(count))
       return
-    case "auto", "exact": (name, kind) = ("exact", .exact)
+    case "retrieval":
+      let count = try value.count(standard: 64)
+      (name, kind) = ("retrieval:\(count)", .retrieval(count))
+      return
+    case "hybrid":
+      let count = try value.count(standard: 64)
+      (name, kind) = ("hybrid:\(count)", .hybrid(count))
+      return
+    case "auto": (name, kind) = ("auto", .auto)
+    case "exact": (name, kind) = ("exact", .exact)
+    case "trace-matching": (name, kind) = ("trace-matching", .traceMatching)
+    case "residual": (name, kind) = ("residual", .residual)
     case "vjp": (name, kind) = ("vjp", .vjp)
     case "jvp": (name, kind) = ("jvp", .jvp)
     case "finite-difference": (name, kind) = ("finite-difference", .finiteDifference)
@@ -62,27 +79,70 @@ struct FisherMethodInput {
     try value.alone()
   }
 
+  private init(_ name: String, _ kind: Kind) { (self.name, self.kind) = (name, kind) }
+
+  /// The method as it is for a model: `auto` has picked.
+  ///
+  /// - Parameters:
+  ///   - model: What is asked.
+  ///   - option: The option that named the method.
+  /// - Returns: A method the model can answer.
+  /// - Throws: Where the model cannot answer it.
+  func resolved(for model: LoadedModel, option: String) throws(Failure) -> FisherMethodInput {
+    func missing(_ what: String) -> Failure {
+      .option(option, "'\(name)' needs \(what)", repair: "leave \(option) out, or use vjp or hutchinson:n")
+    }
+    switch kind {
+    case .auto:
+      if model.field != nil { return FisherMethodInput("exact", .exact) }
+      if model.traced != nil { return FisherMethodInput("trace-matching", .traceMatching) }
+      // All basis vectors while they are few.
+      return model.dimension <= 256
+        ? FisherMethodInput("vjp", .vjp) : FisherMethodInput("hutchinson:16", .hutchinson(16))
+    case .exact where model.field == nil: throw missing("a model whose field is exact")
+    case .traceMatching where model.traced == nil, .hybrid where model.traced == nil:
+      throw missing("a model that was trained with --objective trace")
+    case .residual where model.form != .predictionError:
+      throw missing("a model that was trained with --trace-form prediction-error")
+    default: return self
+    }
+  }
+
   /// The access.
   ///
   /// - Parameters:
-  ///   - field: The model's exact field.
+  ///   - model: What is asked.
   ///   - denoiser: The same model as a denoiser that counts its evaluations.
-  ///   - data: Where a covariance comes from, for the method that needs one.
+  ///   - data: Where a covariance or near points come from, for the methods that need some.
   ///   - seed: The seed of random probes.
   /// - Returns: Trace and product.
-  func access(
-    field: any ExactField, denoiser: any Denoiser, data: Tensor?, seed: UInt64
-  ) -> ErasedFisher {
+  func access(of model: LoadedModel, denoiser: any Denoiser, data: Tensor?, seed: UInt64) -> ErasedFisher {
+    let schedule = model.denoiser.schedule
     switch kind {
-    case .exact: ErasedFisher(ExactFisher(field))
-    case .vjp: ErasedFisher(FullTrace(VJPFisher(denoiser)))
-    case .jvp: ErasedFisher(FullTrace(JVPFisher(denoiser)))
-    case .finiteDifference: ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
-    case .null: ErasedFisher(NullFisher(on: field.schedule))
-    case .gaussian: ErasedFisher(GaussianFisher(data: data!, on: field.schedule))
-    case .hutchinson(let count): ErasedFisher(Hutchinson(VJPFisher(denoiser), probes: count, seed: seed))
+    case .auto, .exact: return ErasedFisher(ExactFisher(model.field!))
+    case .vjp: return ErasedFisher(FullTrace(VJPFisher(denoiser)))
+    case .jvp: return ErasedFisher(FullTrace(JVPFisher(denoiser)))
+    case .finiteDifference: return ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
+    case .null: return ErasedFisher(NullFisher(on: schedule))
+    case .gaussian: return ErasedFisher(GaussianFisher(data: data!, on: schedule))
+    case .traceMatching, .residual: return ErasedFisher(trace: model.traced!, products: VJPFisher(denoiser))
+    case .hutchinson(let count): return ErasedFisher(Hutchinson(VJPFisher(denoiser), probes: count, seed: seed))
     case .hutchPlusPlus(let count):
-      ErasedFisher(HutchPlusPlus(VJPFisher(denoiser), probes: count, seed: seed, on: field.schedule))
+      return ErasedFisher(HutchPlusPlus(VJPFisher(denoiser), probes: count, seed: seed, on: schedule))
+    case .retrieval(let count): return ErasedFisher(RetrievalFisher(data!, nearest: count, on: schedule))
+    case .hybrid(let count):
+      return ErasedFisher(
+        trace: HybridFisher(model.traced!, or: RetrievalFisher(data!, nearest: count, on: schedule)),
+        products: VJPFisher(denoiser))
+    }
+  }
+
+  /// The model with its trace in one evaluation, where that is possible; nil elsewhere.
+  func joint(_ model: LoadedModel) -> (any TracedDenoiser)? {
+    switch kind {
+    case .auto, .exact: model.field.map { ExactFisher($0) }
+    case .traceMatching, .residual: model.traced
+    default: nil
     }
   }
 }

@@ -1,57 +1,116 @@
 import Scorefield
 
-/// What `--model` names: a data set or a mixture of Gaussians, whose field is exact.
+/// What `--model` names: a data set or a mixture of Gaussians, whose field is exact, or a trained model.
 struct ModelInput {
   let path: String
+  /// How its data become noise: as the command line says, or as it was trained.
+  let schedule: ScheduleInput
   private let content: Content
+  private let label: Int?
 
   private enum Content {
     case points(ArrayInput)
     case mixture(Bytes)
+    case trained(CheckpointFolder, ModelConfiguration)
   }
 
   /// Reads the model, as far as that needs no engine.
-  init(_ path: String) throws {
-    self.path = path
+  init(_ choice: ModelOptions) throws {
+    path = choice.model
+    label = choice.label
+    let folder = CheckpointFolder(path)
+    if folder.hasConfiguration {
+      let configuration = try folder.readConfiguration(ModelConfiguration.self)
+      content = .trained(folder, configuration)
+      do throws(NamedSchedule.Problem) {
+        schedule = ScheduleInput(configuration.schedule, try configuration.schedule.schedule())
+      } catch {
+        throw Failure(.badData, folder.configurationPath, error.problem, repair: error.repair)
+      }
+      if let given = choice.schedule,
+        try ScheduleInput(given).named.parameters != schedule.named.parameters
+          || ScheduleInput(given).named.name != schedule.named.name
+      {
+        throw Failure.option(
+          "--schedule", "\(path) was trained on '\(schedule.text)'", repair: "leave --schedule out")
+      }
+      guard label.map({ (0..<(configuration.classes ?? 0)).contains($0) }) ?? true else {
+        throw Failure.option(
+          "--class", "\(label ?? 0) is no class of \(path)",
+          repair: configuration.classes.map { "give a number from 0 to \($0 - 1)" } ?? "leave --class out")
+      }
+      return
+    }
+    guard label == nil else {
+      throw Failure.option("--class", "\(path) knows no classes", repair: "leave --class out")
+    }
+    guard let text = choice.schedule else {
+      throw Failure.option(
+        "--schedule", "is missing, and \(path) is no trained model that brings one",
+        repair: "use one of \(ScheduleInput.names.joined(separator: ", "))")
+    }
+    schedule = try ScheduleInput(text)
     content =
       ArrayOutput.fileExtension(of: path) == "json"
       ? .mixture(try Bytes(mapping: path)) : .points(try ArrayInput(path))
   }
 
-  /// The model's field on a schedule.
+  /// The grey levels it was trained on.
+  var levels: Int? {
+    if case .trained(_, let configuration) = content { configuration.levels } else { nil }
+  }
+
+  /// The model's field.
   ///
   /// - Parameters:
-  ///   - schedule: How its data become noise.
-  ///   - type: The element type of everything.
+  ///   - type: The element type of everything; nil for `float64` of exact fields and the network's own of others.
   ///   - levels: The grey levels of integer data.
   /// - Returns: The field and what is known of the data.
   /// - Throws: Where the file holds no model.
-  func loaded(on schedule: any NoiseSchedule, type: ElementType, levels: Int) throws -> LoadedModel {
+  func loaded(type: ElementType?, levels: Int) throws -> LoadedModel {
+    let schedule = schedule.schedule
     switch content {
     case .points(let input):
-      let data = try input.data(type, levels: levels)
-      return LoadedModel(path: path, field: EmpiricalDenoiser(data: data, on: schedule), points: data)
+      let data = try input.data(type ?? .float64, levels: levels)
+      let field = EmpiricalDenoiser(data: data, on: schedule)
+      return LoadedModel(
+        path: path, type: type ?? .float64, denoiser: field, field: field, points: data,
+        sampleShape: Array(data.shape.dropFirst()))
     case .mixture(let bytes):
       let mixture = try GaussianMixture(json: bytes, name: path)
+      let field = GaussianMixtureDenoiser(mixture, on: schedule)
       return LoadedModel(
-        path: path, field: GaussianMixtureDenoiser(mixture, on: schedule), points: nil, dimension: mixture.dimension)
+        path: path, type: type ?? .float64, denoiser: field, field: field, sampleShape: [mixture.dimension])
+    case .trained(let folder, let configuration):
+      let condition = configuration.classes.flatMap { classes in
+        label.map { Tensor([$0]).oneHot(classes) }
+      }
+      var model = try TrainedModel(configuration, from: folder).conditioned(on: condition)
+      if let type { model = model.mapParameters { $0.to(type) } }
+      return LoadedModel(
+        path: path, type: type ?? model.parameters.first?.elementType ?? .float32, denoiser: model.denoiser,
+        traced: model.traced, form: configuration.trace, sampleShape: configuration.sampleShape)
     }
   }
 }
 
-/// A model whose field is exact.
+/// A model that is ready to be asked.
 struct LoadedModel {
   let path: String
-  let field: any ExactField
+  /// The element type it is asked in.
+  let type: ElementType
+  let denoiser: any Denoiser
+  /// The same, where it is exact.
+  var field: (any ExactField)?
+  /// The same with its trace head, where it has one, and what that stands for.
+  var traced: TraceMatchedDenoiser?
+  var form: NamedTraceForm?
   /// The data set, where that is the model.
-  let points: Tensor?
+  var points: Tensor?
   /// The shape of one sample.
   let sampleShape: [Int]
 
-  init(path: String, field: any ExactField, points: Tensor?, dimension: Int = 0) {
-    (self.path, self.field, self.points) = (path, field, points)
-    sampleShape = points.map { Array($0.shape.dropFirst()) } ?? [dimension]
-  }
+  var dimension: Int { sampleShape.reduce(1, *) }
 
   /// Samples in the model's own shape, or as vectors where the model's are not or the other way around: axes in another
   /// order are no such samples.
