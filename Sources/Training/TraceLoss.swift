@@ -6,42 +6,69 @@ import ScorefieldTensorCore
 public enum TraceLoss: Sendable {
   /// `|y − y*|²` of the network's own output: its minimiser is the mean, whatever the noise of the target.
   case squared
-  /// `|M − M*|²/d²` of the moment, not of the output.
-  case moment
-  /// Huber's loss of the trace's relative error, for targets without noise.
+  /// Huber's loss of the trace's error in units of what is hard at its noise level, for targets without noise.
   ///
-  ///     smooth-L1_β((g − g*)/(|g*| + ρ ⟨|g|⟩)),   g = 1 − V/d
+  ///     smooth-L1_β((g − g*)/n),   g = 1 − V/d = σ² tr F/d,   n = √(⟨|g*|⟩ ⟨|g* − g_N|⟩)
   ///
-  /// `⟨|g|⟩` is the mean over samples of about the same noise, which keeps the error finite where `g` crosses zero.
-  case relative(beta: Double = 0.1, floor: Double = 0.3)
+  /// `⟨·⟩` is a mean over samples of about the same noise, and `g_N = 1 − s²/(s² + k²)` is what Gaussian data would have: an
+  /// error counts by the size of the trace, and by how far it is from what needs no learning.
+  case relative(beta: Double = 0.1)
+}
 
-  /// The loss of each sample, shape `[B]`.
-  ///
+/// What a trace head is to learn at some points, ready to be compared.
+struct TraceTarget: Sendable {
+  /// `M = d (shift + scale y)`, each `[B]`.
+  var shift, scale: Tensor
+  /// `M/d`, shape `[B]`.
+  var moment: Tensor
+  /// `n`, shape `[B]`.
+  var size: Tensor
+
   /// - Parameters:
-  ///   - output: `y` of the network, shape `[B]`.
-  ///   - form: What it stands for.
-  ///   - sample: Where it was asked.
+  ///   - form: What the head stands for.
+  ///   - sample: The points.
   ///   - posterior: What is known there.
   ///   - predictedNoise: `ε̂` of the denoiser the trace belongs to.
-  /// - Returns: Shape `[B]`.
-  func loss(
-    of output: Tensor, form: any TraceForm, on sample: PathSample, posterior: PosteriorTarget, predictedNoise: Tensor
-  ) -> Tensor {
+  ///   - sigmaData: `s`.
+  init(
+    _ form: any TraceForm, at sample: PathSample, posterior: PosteriorTarget, predictedNoise: Tensor, sigmaData: Double
+  ) {
     let dimension = Double(sample.data.count / max(sample.data.batch, 1))
+    moment = form.moment(of: posterior, predictedNoise: predictedNoise) / dimension
+    let like = moment
     let normalizations = sample.kernels.kernels.map(form.normalization(at:))
-    func row(_ values: [Double]) -> Tensor { Tensor(values).to(output.elementType).to(output.device) }
-    let (shift, scale) = (row(normalizations.map(\.shift)), row(normalizations.map(\.scale)))
-    let target = form.moment(of: posterior, predictedNoise: predictedNoise) / dimension
-    switch self {
-    case .squared: return (output - (target - shift) / scale).squared()
-    case .moment: return (shift + scale * output - target).squared()
-    case .relative(let beta, let floor):
-      let truth = 1 - target
-      let error = (1 - (shift + scale * output) - truth)
-      let typical = sample.kernels.binnedMeans(of: truth.abs())
-      let relative = (error / (truth.abs() + floor * typical)).abs()
-      let square = (0.5 / beta) * relative.squared()
-      return (relative - 0.5 * beta).replacing(with: square, where: relative .< beta)
+    func row(_ values: [Double]) -> Tensor { Tensor(values).to(like.elementType).to(like.device) }
+    (shift, scale) = (row(normalizations.map(\.shift)), row(normalizations.map(\.scale)))
+    let truth = 1 - moment
+    let gaussian = sample.kernels.row(like: moment) {
+      let signal = $0.alpha * sigmaData
+      return $0.sigma * $0.sigma / (signal * signal + $0.sigma * $0.sigma)
+    }
+    let (sizes, distances) = (
+      sample.kernels.binnedMeans(of: truth.abs()), sample.kernels.binnedMeans(of: (truth - gaussian).abs())
+    )
+    // Gaussian data have no distance, and nothing is to be learned of them.
+    size = (sizes * distances).sqrt() + 1e-9
+  }
+
+  init(shift: Tensor, scale: Tensor, moment: Tensor, size: Tensor) {
+    (self.shift, self.scale, self.moment, self.size) = (shift, scale, moment, size)
+  }
+
+  /// The targets of some of the points.
+  func selecting(_ positions: Tensor) -> TraceTarget {
+    TraceTarget(
+      shift: shift.selecting(positions), scale: scale.selecting(positions), moment: moment.selecting(positions),
+      size: size.selecting(positions))
+  }
+
+  /// The loss of a head's output, shape `[B]`.
+  func loss(of output: Tensor, _ loss: TraceLoss) -> Tensor {
+    switch loss {
+    case .squared: return (output - (moment - shift) / scale).squared()
+    case .relative(let beta):
+      let error = ((shift + scale * output - moment) / size).abs()
+      return (error - 0.5 * beta).replacing(with: (0.5 / beta) * error.squared(), where: error .< beta)
     }
   }
 }
