@@ -3,6 +3,7 @@ import ScorefieldArrays
 import ScorefieldFields
 import ScorefieldFisher
 import ScorefieldSolvers
+import ScorefieldPaths
 import ScorefieldTensorCore
 
 /// How grey levels become points of a density: by noise `u` within each level's bin, `|u| < w = 1/(L − 1)`.

@@ -1,5 +1,6 @@
 import RealModule
 import ScorefieldSolvers
+import ScorefieldPaths
 import ScorefieldTensorCore
 
 /// How likely samples are, and how far that is to be trusted.

@@ -1,0 +1,64 @@
+import ScorefieldArrays
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Values as JSON, in the same bytes each time, and what is wrong with JSON in the words of this house.
+package enum JSONText {
+  /// The text of a value: its keys sorted, numbers that are not finite as the strings NaN, Infinity and -Infinity.
+  ///
+  /// - Parameters:
+  ///   - value: The value.
+  ///   - isPretty: Whether each key has a line of its own.
+  ///   - name: What errors call the text.
+  /// - Returns: The text, without a newline at its end.
+  /// - Throws: Where the value has no JSON.
+  package static func encode(
+    _ value: some Encodable, isPretty: Bool, name: String
+  ) throws(ArrayFileError) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    if isPretty { encoder.outputFormatting.insert(.prettyPrinted) }
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+    do { return String(decoding: try encoder.encode(value), as: UTF8.self) } catch {
+      throw ArrayFileError(name, .cannotWrite, "a value has no JSON (\(error))", repair: "write another")
+    }
+  }
+
+  /// The value in the bytes of a text; errors call it by the given name.
+  package static func decode<T: Decodable>(
+    _ type: T.Type, from bytes: Bytes, name: String, repair: String
+  ) throws(ArrayFileError) -> T {
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+    let data = bytes.withUnsafeBytes { buffer in Data(buffer) }
+    do { return try decoder.decode(type, from: data) } catch {
+      throw ArrayFileError(name, .badData, problem(error), repair: repair)
+    }
+  }
+
+  private static func problem(_ error: any Error) -> String {
+    func place(_ path: [any CodingKey]) -> String {
+      let keys = path.reduce("") { text, key in
+        key.intValue.map { "\(text)[\($0)]" } ?? (text.isEmpty ? key.stringValue : "\(text).\(key.stringValue)")
+      }
+      return ArrayFileError.quote(keys)
+    }
+    switch error as? DecodingError {
+    case .keyNotFound(let key, let context): return "has no \(place(context.codingPath + [key]))"
+    case .typeMismatch(let type, let context) where !context.codingPath.isEmpty,
+      .valueNotFound(let type, let context) where !context.codingPath.isEmpty:
+      return "its \(place(context.codingPath)) is no \(type)"
+    case .dataCorrupted(let context) where !context.codingPath.isEmpty:
+      return "its \(place(context.codingPath)) cannot be used (\(context.debugDescription))"
+    case .typeMismatch, .valueNotFound: return "is JSON of another form"
+    // The decoder does not say which: 2.5 is not JSON to it where a whole number should be.
+    default: return "is not JSON, or holds a number that does not fit"
+    }
+  }
+}
