@@ -27,6 +27,9 @@ public struct CheckpointFolder: Sendable {
   public var metricsPath: String { "\(path)/metrics.jsonl" }
   public var statePath: String { "\(path)/state" }
 
+  /// Whether something is there that says what a network is made by.
+  public var hasConfiguration: Bool { access(configurationPath, F_OK) == 0 }
+
   /// The weights of the model.
   public func readModel() throws(ArrayFileError) -> SafeTensorsFile { try SafeTensorsFile(modelPath) }
 

@@ -1,3 +1,4 @@
+import ScorefieldArrays
 import ScorefieldFields
 import ScorefieldFisher
 import ScorefieldNetworks
@@ -29,6 +30,26 @@ public enum TrainedModel: Module {
     } else {
       self = .denoiser(NetworkDenoiser(network, preconditioning, on: schedule))
     }
+  }
+
+  /// The model a checkpoint folder holds, with the weights that are to be used.
+  ///
+  /// - Parameter folder: The folder.
+  /// - Throws: Where a file of it is missing or damaged, or they do not belong together.
+  public init(checkpoint folder: CheckpointFolder) throws(ArrayFileError) {
+    try self.init(folder.readConfiguration(as: ModelConfiguration.self), from: folder)
+  }
+
+  /// The model of a configuration, with the weights in a checkpoint folder.
+  public init(_ configuration: ModelConfiguration, from folder: CheckpointFolder) throws(ArrayFileError) {
+    var generator = Generator(seed: 0)
+    let empty: TrainedModel
+    do throws(NamedSchedule.Problem) {
+      empty = try TrainedModel(configuration, using: &generator)
+    } catch {
+      throw ArrayFileError(folder.configurationPath, .badData, error.problem, repair: error.repair)
+    }
+    self = try empty.loading(folder.readModel())
   }
 
   public mutating func visit(_ visitor: inout ParameterVisitor) {

@@ -1,4 +1,5 @@
 import ScorefieldArrays
+import ScorefieldCheckpoints
 import ScorefieldNetworks
 import ScorefieldTensorCore
 
@@ -83,7 +84,9 @@ extension TrainingRun {
     }
     return named("parameters", parameters) + named("optimizer.first", optimizer.state.firstMoments)
       + named("optimizer.second", optimizer.state.secondMoments) + named("average", averaging.average)
-      + [(name: "generator", tensor: generator.saved)]
+      + [
+        (name: "optimizer.steps", tensor: Tensor([optimizer.state.steps])), (name: "generator", tensor: generator.saved),
+      ]
   }
 
   /// The run as it was when its state was taken.
@@ -100,15 +103,16 @@ extension TrainingRun {
     func part(_ prefix: String) throws(ArrayFileError) -> [Tensor] {
       try architecture.loading(state, under: prefix, from: path).parameters
     }
-    guard let generator = state["generator"] else {
-      throw ArrayFileError(path, .badData, "has no state of the generator", repair: "start afresh in another folder")
+    guard let generator = state["generator"], let steps = state["optimizer.steps"]?.integers.first else {
+      throw ArrayFileError(
+        path, .badData, "has no state of the generator or the optimiser", repair: "start afresh in another folder")
     }
     var copy = self
     copy.step = step
     copy.parameters = try part("parameters")
     copy.optimizer = AdamW(
       restoring: .init(
-        firstMoments: try part("optimizer.first"), secondMoments: try part("optimizer.second"), steps: optimizerSteps),
+        firstMoments: try part("optimizer.first"), secondMoments: try part("optimizer.second"), steps: steps),
       beta1: settings.beta1, beta2: settings.beta2, weightDecay: settings.weightDecay)
     copy.averaging.average = try part("average")
     copy.generator = Generator(restoring: generator)

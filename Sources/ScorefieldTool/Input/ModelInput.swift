@@ -20,7 +20,7 @@ struct ModelInput {
     label = choice.label
     let folder = CheckpointFolder(path)
     if folder.hasConfiguration {
-      let configuration = try folder.readConfiguration(ModelConfiguration.self)
+      let configuration = try folder.readConfiguration(as: ModelConfiguration.self)
       content = .trained(folder, configuration)
       do throws(NamedSchedule.Problem) {
         schedule = ScheduleInput(configuration.schedule, try configuration.schedule.schedule())
