@@ -99,6 +99,13 @@ void follow_threads() {
   followed = wanted;
 }
 
+/// For every tape entered on this thread, whether operations were recorded before. More than one where recording was
+/// switched off between.
+thread_local std::vector<bool> tapes;
+
+/// Outside of all derivatives nothing is recorded, not even what comes of a tensor that left one by a captured variable.
+bool outside() { return tapes.empty() && ft::getDynamicLayerStack().empty(); }
+
 ct_status find(const char *name, const char *overload, ct_operator *out) {
   return guarded([&] {
     auto handle = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
@@ -173,7 +180,10 @@ ct_status call(ct_operator op, const ct_value *arguments, int32_t count, ct_valu
     stack.reserve(formals.size());
     for (int32_t i = 0; i < count; i++) stack.push_back(argument(arguments[i], formals[i]));
     for (size_t i = count; i < formals.size(); i++) stack.push_back(argument({CT_DEFAULT, 0, {}}, formals[i]));
-    target.handle.callBoxed(&stack);
+    {
+      at::AutoGradMode recording(at::GradMode::is_enabled() && !outside());
+      target.handle.callBoxed(&stack);
+    }
 
     int32_t used = 0;
     auto next = [&]() -> ct_value & {
@@ -268,6 +278,14 @@ void device(ct_tensor handle, char *out, int32_t capacity) {
   out[capacity - 1] = 0;
 }
 
+bool is_unique(ct_tensor handle) {
+  auto tensor = impl(handle);
+  if (c10::raw::intrusive_ptr::use_count(tensor) != 1 || !tensor->has_storage() || !tensor->is_contiguous()) return false;
+  // Memory without an allocator came from outside: a mapped file, or an array others hold.
+  const auto &storage = tensor->storage();
+  return storage.unique() && storage.allocator() && !tensor->requires_grad();
+}
+
 // -------------------------------------------------------------------------------------------------------- transforms
 
 ct_status grad_enter(int64_t *level) {
@@ -356,8 +374,10 @@ ct_status gradients(const ct_tensor *outputs, const ct_tensor *cotangents, int32
     follow_threads();
     // Recording the backward pass costs as much as the pass itself, and only a derivative further out can use it. Forward
     // mode needs it too: unrecorded, libtorch takes shortcuts that have no derivative, or silently none.
-    int enclosing = inside ? -1 : 0;
+    int enclosing = int(tapes.size()) - (inside ? 1 : 0);
     for (const auto &layer : ft::getDynamicLayerStack()) enclosing += layer.key() != ft::TransformType::Vmap;
+    const auto &state = c10::AutogradState::get_tls_state();
+    bool recorded = enclosing > 0 && (state.get_grad_mode() || state.get_fw_grad_mode());
     torch::autograd::variable_list results, weights, variables;
     for (int32_t i = 0; i < output_count; i++) {
       auto tensor = borrow(outputs[i]);
@@ -370,16 +390,50 @@ ct_status gradients(const ct_tensor *outputs, const ct_tensor *cotangents, int32
       for (int32_t i = 0; i < input_count; i++) out[i] = nullptr;
       return;
     }
-    auto found = torch::autograd::grad(results, variables, weights, keep_graph, enclosing > 0, /*allow_unused=*/true);
+    auto found = torch::autograd::grad(results, variables, weights, keep_graph, recorded, /*allow_unused=*/true);
     for (int32_t i = 0; i < input_count; i++) out[i] = found[i].defined() ? yield(std::move(found[i])) : nullptr;
   });
 }
 
-bool set_recording(bool enabled) {
-  auto before = at::GradMode::is_enabled();
-  at::GradMode::set_enabled(enabled);
-  c10::AutogradState::get_tls_state().set_fw_grad_mode(enabled);
+int32_t set_recording(int32_t modes) {
+  auto &state = c10::AutogradState::get_tls_state();
+  auto before = (state.get_grad_mode() ? CT_REVERSE : 0) | (state.get_fw_grad_mode() ? CT_FORWARD : 0);
+  state.set_grad_mode(modes & CT_REVERSE);
+  state.set_fw_grad_mode(modes & CT_FORWARD);
   return before;
+}
+
+ct_status tape_enter(const ct_tensor *inputs, int32_t count, bool *entered, ct_tensor *variables) {
+  return guarded([&] {
+    *entered = ft::getDynamicLayerStack().empty() && (tapes.empty() || !at::GradMode::is_enabled());
+    if (!*entered) return;
+    for (int32_t i = 0; i < count; i++)
+      variables[i] = yield(torch::autograd::make_variable(borrow(inputs[i]), /*requires_grad=*/true));
+    tapes.push_back(at::GradMode::is_enabled());
+    at::GradMode::set_enabled(true);
+  });
+}
+
+ct_status tape_gradients(ct_tensor output, const ct_tensor *variables, int32_t count, ct_tensor *value,
+                         ct_tensor *gradients) {
+  return guarded([&] {
+    auto result = borrow(output);
+    std::fill_n(gradients, count, nullptr);
+    if (result.requires_grad()) {
+      torch::autograd::variable_list leaves;
+      leaves.reserve(count);
+      for (int32_t i = 0; i < count; i++) leaves.push_back(borrow(variables[i]));
+      auto found = torch::autograd::grad({result}, leaves, {}, /*retain_graph=*/false, /*create_graph=*/false,
+                                         /*allow_unused=*/true);
+      for (int32_t i = 0; i < count; i++) gradients[i] = found[i].defined() ? yield(std::move(found[i])) : nullptr;
+    }
+    *value = yield(result.detach());
+  });
+}
+
+void tape_exit() {
+  at::GradMode::set_enabled(tapes.back());
+  tapes.pop_back();
 }
 
 // ---------------------------------------------------------------------------------------------------- random numbers
@@ -405,6 +459,20 @@ ct_status generator_state(ct_generator handle, ct_tensor *out) {
 
 ct_status generator_restore(ct_generator handle, ct_tensor state) {
   return guarded([&] { generator(handle).set_state(borrow(state)); });
+}
+
+ct_status generator_next(ct_generator handle, uint64_t *out) {
+  return guarded([&] {
+    auto &source = generator(handle);
+    if (source.device().is_cpu()) {
+      std::lock_guard<std::mutex> lock(source.mutex());
+      *out = at::check_generator<at::CPUGeneratorImpl>(source)->random64();
+      return;
+    }
+    BelowLayers below;
+    auto bits = at::empty({1}, at::TensorOptions().dtype(at::kLong).device(source.device()));
+    *out = uint64_t(bits.random_(std::numeric_limits<int64_t>::min(), std::nullopt, source).item<int64_t>());
+  });
 }
 
 // ------------------------------------------------------------------------------------------------------- the machine
@@ -550,6 +618,7 @@ extern "C" __attribute__((visibility("default"))) const ct_engine *scorefield_en
       .shape = shape,
       .element_type = element_type,
       .device = device,
+      .is_unique = is_unique,
       .grad_enter = grad_enter,
       .jvp_enter = jvp_enter,
       .vmap_enter = vmap_enter,
@@ -562,11 +631,15 @@ extern "C" __attribute__((visibility("default"))) const ct_engine *scorefield_en
       .batch_remove = batch_remove,
       .gradients = gradients,
       .set_recording = set_recording,
+      .tape_enter = tape_enter,
+      .tape_gradients = tape_gradients,
+      .tape_exit = tape_exit,
       .generator_create = generator_create,
       .generator_copy = generator_copy,
       .generator_release = generator_release,
       .generator_state = generator_state,
       .generator_restore = generator_restore,
+      .generator_next = generator_next,
       .threads = threads,
       .set_threads = set_threads,
       .device_count = device_count,

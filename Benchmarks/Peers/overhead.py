@@ -60,7 +60,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.2, help="length of one run (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def main():
         value = nanoseconds(work, options.runs, options.seconds)
         print(json.dumps({"name": name, "value": value, "unit": "ns"}), flush=True)
 
-    layers, x, target = network(generator), random(options.batch, 2), random(options.batch, 2)
+    layers = network(generator)
     weights = [weight for layer in layers for weight in layer]
     with torch.no_grad():
         one, other = random(1), random(1)
@@ -79,8 +79,11 @@ def main():
         a, b = random(64, 64), random(64, 64)
         report("add.64x64", lambda: torch.add(a, b))
         report("matmul.64x64", lambda: torch.matmul(a, b))
-        report(f"mlp.forward.{options.batch}", lambda: forward(layers, x))
-    report(f"mlp.step.{options.batch}", lambda: torch.autograd.grad(F.mse_loss(forward(layers, x), target), weights))
+    for batch in options.batch:
+        x, target = random(batch, 2), random(batch, 2)
+        with torch.no_grad():
+            report(f"mlp.forward.{batch}", lambda: forward(layers, x))
+        report(f"mlp.step.{batch}", lambda: torch.autograd.grad(F.mse_loss(forward(layers, x), target), weights))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /// Grows by one whenever anything below changes shape or meaning.
-#define CT_ABI_VERSION 1
+#define CT_ABI_VERSION 2
 /// The one symbol of the plug: a `ct_engine_entry`.
 #define CT_ENTRY_SYMBOL "scorefield_engine"
 
@@ -36,6 +36,9 @@ enum {
   CT_BFLOAT16 = 15, CT_FLOAT8_E5M2 = 23, CT_FLOAT8_E4M3 = 24, CT_UINT16 = 27, CT_UINT32 = 28, CT_UINT64 = 29,
   CT_FLOAT8_E8M0 = 44, CT_FLOAT4_E2M1 = 45,
 };
+
+/// The derivatives operations are recorded for.
+enum { CT_REVERSE = 1, CT_FORWARD = 2 };
 
 /// What a ct_value holds.
 enum {
@@ -102,6 +105,9 @@ typedef struct {
   int32_t (*element_type)(ct_tensor tensor);
   /// Writes a name such as "cuda:0" with its terminating zero.
   void (*device)(ct_tensor tensor, char *out, int32_t capacity);
+  /// Whether nothing but the handle refers to the tensor or to its memory, which is libtorch's own and in row-major
+  /// order: whoever owns the handle may then write into it unseen.
+  bool (*is_unique)(ct_tensor tensor);
 
   // Function transforms. Layers nest like calls, on one thread, and a tensor made under a layer is unwrapped before it
   // leaves. Enter, wrap or make dual, compute, unwrap, exit.
@@ -121,8 +127,18 @@ typedef struct {
   /// the layer that wrapped the inputs is still entered.
   ct_status (*gradients)(const ct_tensor *outputs, const ct_tensor *cotangents, int32_t output_count,
                          const ct_tensor *inputs, int32_t input_count, bool keep_graph, bool inside, ct_tensor *out);
-  /// Sets whether operations on this thread are recorded for derivatives, reverse and forward; returns what it was.
-  bool (*set_recording)(bool enabled);
+  /// Sets for which derivatives operations on this thread are recorded (CT_REVERSE | CT_FORWARD); returns what it was.
+  int32_t (*set_recording)(int32_t modes);
+
+  // The ordinary tape: reverse mode without a layer, which costs less per operation. It is entered only where nothing is
+  // recorded in reverse; layers may be entered inside. Enter, compute, take gradients, exit.
+  /// Yields aliases of the inputs, which the tape follows; `entered` is false, and nothing is yielded, where a layer is
+  /// needed instead.
+  ct_status (*tape_enter)(const ct_tensor *inputs, int32_t count, bool *entered, ct_tensor *variables);
+  /// The value of one element cut off from the tape, and its gradients; null where it does not depend on a variable.
+  ct_status (*tape_gradients)(ct_tensor output, const ct_tensor *variables, int32_t count, ct_tensor *value,
+                              ct_tensor *gradients);
+  void (*tape_exit)(void);
 
   // Random numbers.
   ct_status (*generator_create)(uint64_t seed, const char *device, ct_generator *out);
@@ -131,6 +147,8 @@ typedef struct {
   /// The whole state as a uint8 tensor on the host.
   ct_status (*generator_state)(ct_generator generator, ct_tensor *out);
   ct_status (*generator_restore)(ct_generator generator, ct_tensor state);
+  /// 64 random bits.
+  ct_status (*generator_next)(ct_generator generator, uint64_t *out);
 
   // The machine.
   /// How many threads one operation may use, whichever thread calls it.

@@ -5,7 +5,7 @@ import ScorefieldArrays
 //
 // A function under differentiation runs at once and on the calling thread: libtorch keeps what it records per thread. A
 // tensor made inside belongs to that thread until the function returns, so constants that threads share (a lazy `static
-// let` too) are made outside.
+// let` too) are made outside, and what leaves by another way than the result is detached first.
 
 /// The value of a scalar function and its gradient.
 ///
@@ -36,13 +36,24 @@ public func gradient<E: Error>(at x: Tensor, of function: (Tensor) throws(E) -> 
 public func valueAndGradients<E: Error>(
   at inputs: [Tensor], of function: ([Tensor]) throws(E) -> Tensor
 ) throws(E) -> (value: Tensor, gradients: [Tensor]) {
+  for input in inputs { requireFractions("gradient", input) }
+  func requireScalar(_ value: Tensor) {
+    guard value.count == 1 else {
+      fatalError("gradient(\(value.shape)): the function's result needs exactly one element")
+    }
+  }
+  if let tape = Tape(following: inputs) {
+    defer { tape.exit() }
+    let result = try function(tape.variables)
+    requireScalar(result)
+    let (value, found) = tape.gradients(of: result)
+    return (value, zip(inputs, found).map { $1 ?? .zeros(like: $0) })
+  }
   let layer = Layer.gradient()
   defer { layer.exit() }
   let variables = inputs.map(layer.wrap)
   let value = try function(variables)
-  guard value.count == 1 else {
-    fatalError("gradient(\(value.shape)): the function's result needs exactly one element")
-  }
+  requireScalar(value)
   let found = layer.gradients(of: value, along: .ones(like: value), at: variables, inside: true)
   return (layer.unwrap(value), zip(inputs, found).map { $1.map(layer.unwrap) ?? .zeros(like: $0) })
 }
@@ -57,6 +68,7 @@ public func valueAndGradients<E: Error>(
 public func vjp<E: Error>(
   at x: Tensor, of function: (Tensor) throws(E) -> Tensor
 ) throws(E) -> (value: Tensor, pullback: (Tensor) -> Tensor) {
+  requireFractions("gradient", x)
   let layer = Layer.gradient()
   defer { layer.exit() }
   let variable = layer.wrap(x)
@@ -121,7 +133,7 @@ public func vmap<E: Error>(over x: Tensor, _ function: (Tensor) throws(E) -> Ten
 
 /// What the body computes is constant to every derivative taken around it.
 public func withoutGradient<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
-  let before = Engine.api.set_recording(false)
+  let before = Engine.api.set_recording(0)
   defer { _ = Engine.api.set_recording(before) }
   return try body()
 }
@@ -130,6 +142,37 @@ private func requireFractions(_ operation: StaticString, _ tensor: Tensor) {
   let type = tensor.elementType
   guard !type.isInteger, type != .bool else {
     fatalError("\(operation)(\(tensor.shape) \(type.rawValue)): only floating-point numbers have derivatives")
+  }
+}
+
+/// libtorch's ordinary tape, entered: derivatives in reverse without a layer, whose every operation costs more.
+private struct Tape {
+  /// The inputs as the tape follows them.
+  let variables: [Tensor]
+
+  /// Nil where something is recorded already, or a layer is entered: derivatives then nest, and need one more.
+  init?(following inputs: [Tensor]) {
+    var entered = false
+    var variables = [ct_tensor?](repeating: nil, count: inputs.count)
+    withExtendedLifetime(inputs) {
+      Engine.api.check(
+        "gradient", Engine.api.tape_enter(inputs.map(\.handle), Int32(inputs.count), &entered, &variables))
+    }
+    guard entered else { return nil }
+    self.variables = variables.map { Tensor(owning: $0!) }
+  }
+
+  func exit() { Engine.api.tape_exit() }
+
+  func gradients(of result: Tensor) -> (value: Tensor, gradients: [Tensor?]) {
+    var value: ct_tensor?
+    var found = [ct_tensor?](repeating: nil, count: variables.count)
+    withExtendedLifetime((result, variables)) {
+      Engine.api.check(
+        "gradient",
+        Engine.api.tape_gradients(result.handle, variables.map(\.handle), Int32(variables.count), &value, &found))
+    }
+    return (Tensor(owning: value!), found.map { $0.map(Tensor.init(owning:)) })
   }
 }
 
@@ -150,8 +193,7 @@ private struct Layer {
   func exit() { Engine.api.layer_exit() }
 
   func wrap(_ tensor: Tensor) -> Tensor {
-    requireFractions("gradient", tensor)
-    return Tensor.yielding("gradient") { Engine.api.grad_wrap(tensor.handle, level, $0) }
+    Tensor.yielding("gradient") { Engine.api.grad_wrap(tensor.handle, level, $0) }
   }
 
   func unwrap(_ tensor: Tensor) -> Tensor {

@@ -40,21 +40,24 @@ public struct Generator: RandomNumberGenerator, @unchecked Sendable {
   }
 
   public mutating func next() -> UInt64 {
-    let draw = Generator.random(Tensor.zeros([1], type: .int64).argument, .int(.min), .none, unique())
-    return UInt64(bitPattern: Int64(draw.integers[0]))
+    var bits: UInt64 = 0
+    makeUnique()
+    Engine.api.check("Generator.next", Engine.api.generator_next(state.pointer, &bits))
+    return bits
   }
-
-  private static let random = Operator("aten::random_", "from")
 
   var handle: ct_generator { state.pointer }
 
   /// The generator as an operator's argument, its state no other value's.
   mutating func unique() -> Argument {
-    if !isKnownUniquelyReferenced(&state) {
-      let shared = state
-      state = State(Self.yielding("Generator") { Engine.api.generator_copy(shared.pointer, $0) })
-    }
+    makeUnique()
     return .generator(self)
+  }
+
+  private mutating func makeUnique() {
+    guard !isKnownUniquelyReferenced(&state) else { return }
+    let shared = state
+    state = State(Self.yielding("Generator") { Engine.api.generator_copy(shared.pointer, $0) })
   }
 
   private static func yielding(

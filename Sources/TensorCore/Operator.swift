@@ -53,7 +53,7 @@ package struct Operator: @unchecked Sendable {
   }
 
   @discardableResult
-  private func run(_ arguments: [Argument], into results: UnsafeMutablePointer<ct_value>, capacity: Int) -> Int {
+  func run(_ arguments: [Argument], into results: UnsafeMutablePointer<ct_value>, capacity: Int) -> Int {
     var count: Int32 = 0
     let status = withUnsafeTemporaryAllocation(of: ct_value.self, capacity: arguments.count) { values in
       for (index, argument) in arguments.enumerated() { values.initializeElement(at: index, to: argument.lowered()) }

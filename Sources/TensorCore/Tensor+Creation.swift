@@ -36,13 +36,13 @@ extension Tensor {
   public static func normal(
     _ shape: [Int], type: ElementType = .float64, on device: Device = .cpu, using generator: inout Generator
   ) -> Tensor {
-    normal(zeros(shape, type: type, on: device).argument, .double(0), .double(1), generator.unique())
+    normal(.ints(shape), generator.unique(), .type(type), .none, .device(device))
   }
   /// Independent draws from the uniform distribution on [0, 1).
   public static func uniform(
     _ shape: [Int], type: ElementType = .float64, on device: Device = .cpu, using generator: inout Generator
   ) -> Tensor {
-    uniform(zeros(shape, type: type, on: device).argument, .double(0), .double(1), generator.unique())
+    uniform(.ints(shape), generator.unique(), .type(type), .none, .device(device))
   }
   /// Independent draws of −1 or 1, equally likely.
   public static func rademacher(
@@ -70,8 +70,8 @@ extension Tensor {
   private static let eye = Operator("aten::eye")
   private static let linspace = Operator("aten::linspace")
   private static let arange = Operator("aten::arange", "start")
-  private static let normal = Operator("aten::normal_")
-  private static let uniform = Operator("aten::uniform_")
+  private static let normal = Operator("aten::randn", "generator", as: "normal")
+  private static let uniform = Operator("aten::rand", "generator", as: "uniform")
   private static let bernoulli = Operator("aten::bernoulli_", "float")
   private static let randomRange = Operator("aten::random_", "from")
   private static let randperm = Operator("aten::randperm", "generator")

@@ -9,7 +9,7 @@ import ScorefieldArrays
 /// and libtorch's words.
 public struct Tensor: @unchecked Sendable {
   // Sound: no public operation writes into a tensor, and libtorch's reference counts are atomic.
-  let storage: Handle
+  var storage: Handle
 
   /// Owns one reference of libtorch's tensor.
   final class Handle {

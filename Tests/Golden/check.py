@@ -4,6 +4,7 @@
                   PyTorch's derivatives of log q in float64 where that would take too long
     engine        numpy forward passes, differentiated by complex steps and, for second derivatives, central differences of them
     mixture       central differences of log q at 100 digits, which alone is written, and Tweedie's formulas
+    training      the formulas of AdamW in numpy, and the norm of all gradients as one vector
     tensor        every case again from its metadata alone, in numpy and scipy
 """
 
@@ -477,7 +478,39 @@ def check_tensor():
     assert worst["float64"][0] < 1e-12 and worst["float32"][0] < 1e-5, worst
 
 
+# training
+
+
+def check_training():
+    tensors, metadata = load("training")
+    rates, options, norms = (json.loads(metadata[key]) for key in ("rates", "options", "norms"))
+    worst = {}
+    for precision, bound in (("float64", 1e-12), ("float32", 1e-5)):
+        get = lambda what: [tensors[f"{precision}.{what}{i}"].astype(np.float64) for i in range(4)]
+        error = 0.0
+        for run, (beta1, beta2, epsilon, decay) in {"adam": (0.9, 0.999, 1e-8, 0.0), "adamw": options.values()}.items():
+            theta, m, v = get("start"), [0.0] * 4, [0.0] * 4
+            for n, rate in enumerate(rates, 1):
+                g = get(f"gradient{n}.")
+                m = [beta1 * a + (1 - beta1) * b for a, b in zip(m, g)]
+                v = [beta2 * a + (1 - beta2) * b * b for a, b in zip(v, g)]
+                for i in range(4):
+                    step = (m[i] / (1 - beta1**n)) / (np.sqrt(v[i] / (1 - beta2**n)) + epsilon)
+                    theta[i] = (1 - rate * decay) * theta[i] - rate * step
+                error = max([error] + [distance(a, b) for a, b in zip(theta, get(f"{run}{n}."))])
+        error = max([error] + [distance(a, b) for a, b in zip(m + v, get("adamw.first") + get("adamw.second"))])
+        g = get("gradient1.")
+        norm = np.sqrt(sum((part**2).sum() for part in g))
+        error = max(error, abs(norm - norms[precision]) / norm)
+        clipped = [part * min(1.0, norms["maximum"] / (norm + 1e-6)) for part in g]
+        error = max([error] + [distance(a, b) for a, b in zip(clipped, get("clipped"))])
+        worst[precision] = error
+        assert error < bound, (precision, error)
+    print(f"training: worst max|err|/max|true| {worst['float64']:.1e}, in float32 {worst['float32']:.1e}")
+
+
 if __name__ == "__main__":
+    check_training()
     check_tensor()
     check_engine()
     check_exact_field()

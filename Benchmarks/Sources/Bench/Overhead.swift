@@ -14,8 +14,7 @@ let overhead = Comparison(
   let weights = zip(sizes, sizes.dropFirst()).flatMap { input, output in
     [random(output, input) * (1 / Double(input).squareRoot()), Tensor.zeros([output], type: .float32)]
   }
-  let (x, target) = (random(1024, 2), random(1024, 2))
-  func network(_ weights: [Tensor]) -> Tensor {
+  func network(_ x: Tensor, _ weights: [Tensor]) -> Tensor {
     var h = x
     for layer in stride(from: 0, to: weights.count - 2, by: 2) {
       h = h.linear(weights[layer], bias: weights[layer + 1]).silu()
@@ -28,9 +27,14 @@ let overhead = Comparison(
     nanoseconds("add.1") { _ = one + other },
     nanoseconds("add.64x64") { _ = a + b },
     nanoseconds("matmul.64x64") { _ = a.matmul(b) },
-    nanoseconds("mlp.forward.1024") { _ = network(weights) },
-    nanoseconds("mlp.step.1024") {
-      _ = valueAndGradients(at: weights) { (network($0) - target).squared().mean() }
-    },
   ]
+    + [64, 1024].flatMap { batch in
+      let (x, target) = (random(batch, 2), random(batch, 2))
+      return [
+        nanoseconds("mlp.forward.\(batch)") { _ = network(x, weights) },
+        nanoseconds("mlp.step.\(batch)") {
+          _ = valueAndGradients(at: weights) { (network(x, $0) - target).squared().mean() }
+        },
+      ]
+    }
 }

@@ -35,7 +35,7 @@ struct DemoCommand: ParsableCommand {
     try common.start()
     let clock = ContinuousClock()
     let start = clock.now
-    let demo = DigitsDemo(images: try digits.data(type, levels: 17), seed: common.seed)
+    let demo = DigitsDemo(images: try digits.data(type ?? .float64, levels: 17), seed: common.seed)
     let levels = demo.noiseLevels()
     let ranking = demo.rankings()
     let bends = demo.eigenvectors()
