@@ -8,7 +8,7 @@ import ScorefieldTensorCore
 public struct ModelConfiguration: Codable, Sendable, Equatable {
   /// Grows when a file of an older format can no longer be read.
   public var formatVersion = 1
-  public var schedule: NamedSchedule
+  public var schedule: ScheduleDescription
   public var network: Architecture
   /// What the network predicts.
   public var prediction: NamedHead
@@ -24,7 +24,7 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
   public var classes: Int?
 
   public init(
-    schedule: NamedSchedule, network: Architecture, prediction: NamedHead = .edm, sigmaData: Double,
+    schedule: ScheduleDescription, network: Architecture, prediction: NamedHead = .edm, sigmaData: Double,
     trace: NamedTraceForm? = nil, sampleShape: [Int], levels: Int? = nil, classes: Int? = nil
   ) {
     (self.schedule, self.network, self.prediction) = (schedule, network, prediction)

@@ -18,7 +18,7 @@ public enum TrainedModel: Module {
   /// - Throws: Where the configuration names no schedule.
   public init(
     _ configuration: ModelConfiguration, using generator: inout Generator
-  ) throws(NamedSchedule.Problem) {
+  ) throws(ScheduleDescription.Problem) {
     let schedule = try configuration.schedule.schedule()
     let network = configuration.network.network(using: &generator)
     let preconditioning = configuration.preconditioning
@@ -44,7 +44,7 @@ public enum TrainedModel: Module {
   public init(_ configuration: ModelConfiguration, from folder: CheckpointFolder) throws(ArrayFileError) {
     var generator = Generator(seed: 0)
     let empty: TrainedModel
-    do throws(NamedSchedule.Problem) {
+    do throws(ScheduleDescription.Problem) {
       empty = try TrainedModel(configuration, using: &generator)
     } catch {
       throw ArrayFileError(folder.configurationPath, .badData, error.problem, repair: error.repair)

@@ -22,7 +22,7 @@ struct ModelInput {
     if folder.hasConfiguration {
       let configuration = try folder.readConfiguration(as: ModelConfiguration.self)
       content = .trained(folder, configuration)
-      do throws(NamedSchedule.Problem) {
+      do throws(ScheduleDescription.Problem) {
         schedule = ScheduleInput(configuration.schedule, try configuration.schedule.schedule())
       } catch {
         throw Failure(.badData, folder.configurationPath, error.problem, repair: error.repair)

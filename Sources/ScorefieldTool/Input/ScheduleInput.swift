@@ -3,21 +3,21 @@ import Scorefield
 /// A schedule as the command line names it: `name` or `name:key=value,…`.
 struct ScheduleInput {
   let text: String
-  let named: NamedSchedule
+  let named: ScheduleDescription
   let schedule: any NoiseSchedule
 
-  static let names = NamedSchedule.names
+  static let names = ScheduleDescription.names
 
   init(_ text: String) throws(Failure) {
     self.text = text
     let parsed = try OptionValue(text, of: "--schedule")
-    var named = NamedSchedule(parsed.name)
-    if let parameters = NamedSchedule.parameters(of: parsed.name) {
+    var named = ScheduleDescription(parsed.name)
+    if let parameters = ScheduleDescription.parameters(of: parsed.name) {
       let values = try parsed.numbers(parameters)
       named.parameters = Dictionary(uniqueKeysWithValues: zip(parameters.map(\.key), values))
     }
     self.named = named
-    do throws(NamedSchedule.Problem) {
+    do throws(ScheduleDescription.Problem) {
       schedule = try named.schedule()
     } catch {
       throw .option("--schedule", error.problem, repair: error.repair)
@@ -25,7 +25,7 @@ struct ScheduleInput {
   }
 
   /// The schedule a checkpoint brings.
-  init(_ named: NamedSchedule, _ schedule: any NoiseSchedule) {
+  init(_ named: ScheduleDescription, _ schedule: any NoiseSchedule) {
     let values = named.parameters.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     text = values.isEmpty ? named.name : "\(named.name):\(values.joined(separator: ","))"
     (self.named, self.schedule) = (named, schedule)

@@ -1,7 +1,7 @@
 import ScorefieldPaths
 
 /// A noise schedule by name and numbers, as a file or a command line holds it.
-public struct NamedSchedule: Codable, Sendable, Equatable {
+public struct ScheduleDescription: Codable, Sendable, Equatable {
   public var name: String
   /// What is said of its parameters; the rest have their standard values.
   public var parameters: [String: Double]
