@@ -13,7 +13,6 @@ import ScorefieldTensorCore
 public struct ExactFisher: FisherAccess, TracedDenoiser {
   public let field: any ExactField
   public var schedule: any NoiseSchedule { field.schedule }
-  public var estimateCount: Int? { 1 }
   public var exactField: (any ExactField)? { field }
 
   public init(_ field: any ExactField) { self.field = field }

@@ -21,7 +21,6 @@ public struct TraceMatching: FisherAccess, TracedDenoiser, Module {
   public var condition: Tensor?
 
   public var schedule: any NoiseSchedule { denoiser.schedule }
-  public var estimateCount: Int? { 1 }
 
   public init(
     of denoiser: NetworkDenoiser, network: TwoHeaded, _ preconditioning: Preconditioning, form: any TraceForm,

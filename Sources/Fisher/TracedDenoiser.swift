@@ -8,14 +8,15 @@ import ScorefieldTensorCore
 public protocol TracedDenoiser: Denoiser {
   /// `x̂₀(x, t)`, shape `[B, …]`, and independent estimates of `tr F`, shape `[estimates, B]`; one row where it is none.
   func denoiseWithTraces(_ x: Tensor, at t: Double) -> (data: Tensor, traces: Tensor)
-  /// How many independent estimates ``denoiseWithTraces(_:at:)`` gives; nil where only an evaluation tells.
-  var estimateCount: Int? { get }
+  /// How many independent estimates ``denoiseWithTraces(_:at:)`` gives at points like these.
+  func estimateCount(at x: Tensor, time t: Double) -> Int
   /// The exact field behind it, where there is one.
   var exactField: (any ExactField)? { get }
 }
 
 extension TracedDenoiser {
-  public var estimateCount: Int? { nil }
+  /// One: the trace is no random estimate.
+  public func estimateCount(at x: Tensor, time t: Double) -> Int { 1 }
   public var exactField: (any ExactField)? { nil }
 }
 
@@ -28,6 +29,10 @@ public struct WithTrace<Access: FisherAccess>: TracedDenoiser where Access.Opera
   public var exactField: (any ExactField)? { denoiser as? any ExactField }
 
   public init(_ denoiser: any Denoiser, _ access: Access) { (self.denoiser, self.access) = (denoiser, access) }
+
+  public func estimateCount(at x: Tensor, time t: Double) -> Int {
+    access.fisher(at: x[..<1], time: t).traceSamples().shape[0]
+  }
 
   public func denoise(_ x: Tensor, at t: Double) -> Tensor { denoiser.denoise(x, at: t) }
 

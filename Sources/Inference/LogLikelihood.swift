@@ -43,8 +43,7 @@ public func logLikelihood(
 
   let flow = RescaledFlow(traced: model, samples: x, from: from, to: to)
   let dimension = Double(flow.dimension)
-  // One sample tells how many estimates there are.
-  let columns = model.estimateCount ?? model.denoiseWithTraces(x[..<1], at: from).traces.shape[0]
+  let columns = model.estimateCount(at: x, time: from)
   // From 1: the tolerance relative to the column is one relative to a nat per dimension.
   let gains = Tensor.ones([x.batch, columns], on: x.device)
   let end = solver.solve(.concatenated([flow.rescaled(x), gains], 1), in: flow)

@@ -39,8 +39,9 @@ struct WatchedTrace: TracedDenoiser {
   let progress: FlowProgress
   let counter: EvaluationCounter
   var schedule: any NoiseSchedule { base.schedule }
-  var estimateCount: Int? { base.estimateCount }
   var exactField: (any ExactField)? { base.exactField }
+
+  func estimateCount(at x: Tensor, time t: Double) -> Int { base.estimateCount(at: x, time: t) }
 
   func denoise(_ x: Tensor, at t: Double) -> Tensor {
     counter.increment()
