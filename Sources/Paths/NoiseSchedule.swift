@@ -11,6 +11,10 @@ public protocol NoiseSchedule: Sendable {
   func sigma<S: Elementary>(_ t: S) -> S
   /// The time at which `log(α/σ)` has the given value, which must be one of the range.
   func time(atHalfLogSNR halfLogSNR: Double) -> Double
+  /// The perturbation kernel at each of many times.
+  ///
+  /// A requirement, so that a schedule of unknown type is looked up once and not at every time.
+  func kernels(at times: [Double]) -> [PerturbationKernel]
 }
 
 extension NoiseSchedule {
@@ -22,6 +26,8 @@ extension NoiseSchedule {
     return PerturbationKernel(
       time: t, alpha: a.value, sigma: s.value, alphaRate: a.derivative, sigmaRate: s.derivative)
   }
+
+  public func kernels(at times: [Double]) -> [PerturbationKernel] { times.map { kernel(at: $0) } }
 
   /// By bisection, to the last bit of the time.
   public func time(atHalfLogSNR halfLogSNR: Double) -> Double {

@@ -83,12 +83,15 @@ public enum Engine {
     return table.pointee
   }
 
+  /// The version of the interface this program was compiled for.
+  package static let interface = Int(CT_ABI_VERSION)
+
   /// What keeps a plug from serving this program; the strings are not looked at where the interface is another.
   package static func mismatch(
     interface: Int, built: @autoclosure () -> String, found: @autoclosure () -> String
   ) -> String? {
-    guard interface == CT_ABI_VERSION else {
-      return "speaks version \(interface) of the interface, this program version \(CT_ABI_VERSION)"
+    guard interface == Engine.interface else {
+      return "speaks version \(interface) of the interface, this program version \(Engine.interface)"
     }
     let (built, found) = (built(), found())
     return built == found ? nil : "was built for libtorch \(built), but libtorch \(found) was found"

@@ -31,6 +31,12 @@ import Testing
     }
   }
 
+  @Test("the kernels at many times are those at each", arguments: NamedSchedule.all)
+  func many(_ named: NamedSchedule) {
+    let times = Self.times(named.schedule)
+    #expect(named.schedule.kernels(at: times) == times.map { named.schedule.kernel(at: $0) })
+  }
+
   @Test("Spec: T0.6b the SDE has the kernel's variance", arguments: NamedSchedule.all)
   func moments(_ named: NamedSchedule) {
     for t in Self.times(named.schedule) {

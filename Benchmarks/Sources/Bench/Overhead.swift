@@ -1,5 +1,32 @@
 import Scorefield
 
+/// What drawing times and evaluating schedules at them costs, each of a batch; nothing of it is PyTorch's.
+let times = Comparison(
+  title: "Times of a batch of 1,024, per time", rounds: 3, peer: Peer(script: nil, arguments: [])
+) {
+  func nanoseconds(_ name: String, _ work: () -> Void) -> Figure {
+    Figure(name: name, value: seconds(work) * 1e9 / 1024, unit: "ns")
+  }
+  var generator = Generator(seed: 0)
+  let schedules: [(String, any NoiseSchedule)] = [
+    ("vp", .variancePreserving), ("edm", .edm), ("flow", .flowMatching), ("ddpm", .linearDDPM),
+  ]
+  return [
+    nanoseconds("uniform, at once") { _ = Tensor.uniform([1024], using: &generator).doubles },
+    nanoseconds("uniform, one by one") {
+      for _ in 0..<1024 { _ = Double.random(in: 0..<1, using: &generator) }
+    },
+  ]
+    + schedules.flatMap { name, schedule in
+      let (low, high) = (schedule.timeRange.lowerBound, schedule.timeRange.upperBound)
+      let times = Tensor.uniform([1024], using: &generator).doubles.map { low + (high - low) * $0 }
+      return [
+        nanoseconds("kernel(at:) of \(name)") { _ = times.map { schedule.kernel(at: $0) } },
+        nanoseconds("kernels(at:) of \(name)") { _ = schedule.kernels(at: times) },
+      ]
+    }
+}
+
 /// What an operation costs from Swift and from Python: the same operations, one thread.
 let overhead = Comparison(
   title: "Overhead per operation, one thread", rounds: 3, peer: Peer(script: "overhead.py", arguments: [])

@@ -15,6 +15,8 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
     }
   ),
   ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),
+  ("training", training),
+  ("times", { [times] }),
 ]
 let wanted = CommandLine.arguments.dropFirst()
 for comparison in comparisons where wanted.isEmpty || wanted.contains(comparison.name) {
