@@ -70,7 +70,7 @@ let package = Package(
     tests(of: "Inference", imports: ["Scorefield"]),
     tests(of: "Networks", imports: ["Scorefield"]),
     tests(of: "Checkpoints", imports: ["Scorefield"]),
-    tests(of: "Training", imports: ["Scorefield"]),
+    tests(of: "Training", imports: ["Scorefield", "ScorefieldImages"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],
   swiftLanguageModes: [.v6]

@@ -83,7 +83,7 @@ public enum AtomicFile {
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? status.st_mode & 0o777 : 0o666)
     guard descriptor >= 0 else { throw failure(path) }
 
-    let isWritten = parts.allSatisfy { append($0, to: descriptor) } && fsync(descriptor) == 0
+    let isWritten = parts.allSatisfy { writeAll($0, to: descriptor) } && fsync(descriptor) == 0
     let reason = errno
     let isClosed = close(descriptor) == 0
     guard isWritten, isClosed else {
@@ -96,7 +96,8 @@ public enum AtomicFile {
       path: path, folder: folder.isEmpty ? "." : folder, temporary: temporary, destination: destination)
   }
 
-  private static func failure(_ path: String) -> ArrayFileError {
+  /// Why the system's last call could not write, by `errno`.
+  package static func failure(_ path: String) -> ArrayFileError {
     switch errno {
     case ENOENT, ENOTDIR:
       ArrayFileError(path, .cannotWrite, "its folder does not exist", repair: "make the folder first")
@@ -110,7 +111,7 @@ public enum AtomicFile {
 }
 
 /// Writes all the bytes; on failure `errno` says why.
-private func append(_ part: Bytes, to descriptor: Int32) -> Bool {
+package func writeAll(_ part: Bytes, to descriptor: Int32) -> Bool {
   part.withUnsafeBytes { bytes in
     var rest = bytes[...]
     while !rest.isEmpty {
