@@ -51,7 +51,7 @@ public struct MLP: Network {
   }
 
   public func features(_ x: Tensor, noise: Tensor, condition: Tensor?) -> Tensor {
-    var inputs = [x.flattened, noiseFeatures(noise)]
+    var inputs = [x.flattened, noiseFeatures(noise).to(x.elementType)]
     if configuration.conditionWidth > 0 {
       inputs.append(condition ?? .zeros([x.batch, configuration.conditionWidth], type: x.elementType, on: x.device))
     }

@@ -1,4 +1,5 @@
 import RealModule
+import ScorefieldArrays
 import ScorefieldTensorCore
 
 /// A number as a row of sines and cosines, so that a network sees it at several resolutions.
@@ -28,10 +29,11 @@ public struct SinusoidalFeatures: Sendable {
   }
 
   /// - Parameter c: Shape `[B]`.
-  /// - Returns: Shape `[B, 2n + 1]`, in the type of `c`.
+  /// - Returns: Shape `[B, 2n + 1]`, in the type of `c`, or `float32` where that is narrower.
   public func callAsFunction(_ c: Tensor) -> Tensor {
-    let column = c.expanded(at: 1)
-    let phases = column * frequencies.to(c.elementType)
+    let type = c.elementType
+    let column = (type.bitWidth < 32 ? c.to(.float32) : c).expanded(at: 1)
+    let phases = column * frequencies.to(c.device).to(column.elementType)
     return .concatenated([column, phases.sin(), phases.cos()], 1)
   }
 }
