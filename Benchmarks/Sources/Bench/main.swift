@@ -14,6 +14,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
       ]
     }
   ),
+  ("unet", unetTrainings),
   ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),
   ("training", training),
   ("times", { [times] }),
