@@ -6,7 +6,7 @@ public struct KernelBatch: Sendable {
 
   public init(_ kernels: [PerturbationKernel]) { self.kernels = kernels }
 
-  public init(_ schedule: any NoiseSchedule, at times: [Double]) { kernels = times.map(schedule.kernel(at:)) }
+  public init(_ schedule: any NoiseSchedule, at times: [Double]) { kernels = schedule.kernels(at: times) }
 
   /// A quantity of each kernel as a column that multiplies `x`, shape `[B, 1, …]`, in the type of `x`.
   public func column(like x: Tensor, _ quantity: (PerturbationKernel) -> Double) -> Tensor {

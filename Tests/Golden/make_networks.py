@@ -36,15 +36,6 @@ cases = {
 }
 
 
-<<<<<<< HEAD
-def make(architecture, configuration):
-    """A network from its configuration in Swift's spelling."""
-    python = {"conditionWidth": "condition_width", "embeddingWidth": "embedding_width"}
-    return architecture(**{python.get(key, key): value for key, value in configuration.items()})
-
-
-=======
->>>>>>> unet
 def fill(module, seed):
     """Every parameter from a stream of its own, of about the size it has when trained."""
     for index, (name, parameter) in enumerate(module.named_parameters()):
@@ -59,11 +50,7 @@ def fill(module, seed):
 
 
 def results(architecture, configuration, shape, seed):
-<<<<<<< HEAD
-    network = make(architecture, configuration)
-=======
     network = networks.make(architecture, configuration)
->>>>>>> unet
     head = networks.ScalarHead(network.feature_width)
     fill(network, seed)
     fill(head, seed + 200)

@@ -192,12 +192,9 @@ class UNet(nn.Module):
 
     def forward(self, x, noise, condition=None):
         return self.output(self.features(x, noise, condition)).reshape(x.shape)
-<<<<<<< HEAD
-=======
 
 
 def make(architecture, configuration):
     """A network from its configuration in Swift's spelling."""
     python = {"conditionWidth": "condition_width", "embeddingWidth": "embedding_width"}
     return architecture(**{python.get(key, key): value for key, value in configuration.items()})
->>>>>>> unet
