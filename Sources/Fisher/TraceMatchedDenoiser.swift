@@ -14,7 +14,6 @@ public struct TraceMatchedDenoiser: FisherAccess, TracedDenoiser, Module {
   /// What is known of the points, shape `[1, c]` or `[B, c]`; nil for nothing.
   public var condition: Tensor?
 
-
   public init(
     _ network: TwoHeaded, _ preconditioning: Preconditioning, form: any TraceForm, on schedule: any NoiseSchedule,
     condition: Tensor? = nil

@@ -10,6 +10,15 @@ import Synchronization
 enum Interrupt {
   private static let isWriting = Atomic(false)
   private static let isAsked = Atomic(false)
+  private static let deferred = Atomic(false)
+
+  /// Whether a Ctrl-C waits for somebody who looks at ``isPending``.
+  static var isDeferred: Bool {
+    get { deferred.load(ordering: .relaxed) }
+    set { deferred.store(newValue, ordering: .relaxed) }
+  }
+  /// Whether somebody pressed Ctrl-C.
+  static var isPending: Bool { isAsked.load(ordering: .relaxed) }
 
   static func endsTheProcess() {
     // A parent that starts us from a thread with blocked signals hands the mask on.
@@ -21,7 +30,7 @@ enum Interrupt {
       // Below the progress bar.
       if isatty(STDERR_FILENO) == 1 { write(STDERR_FILENO, "\n", 1) }
       Interrupt.isAsked.store(true, ordering: .relaxed)
-      if !Interrupt.isWriting.load(ordering: .relaxed) { _exit(ExitStatus.interrupted.rawValue) }
+      if !Interrupt.isWriting.load(ordering: .relaxed), !Interrupt.isDeferred { _exit(ExitStatus.interrupted.rawValue) }
     }
   }
 
@@ -30,7 +39,7 @@ enum Interrupt {
     isWriting.store(true, ordering: .relaxed)
     defer {
       isWriting.store(false, ordering: .relaxed)
-      if isAsked.load(ordering: .relaxed) { _exit(ExitStatus.interrupted.rawValue) }
+      if isPending, !isDeferred { _exit(ExitStatus.interrupted.rawValue) }
     }
     return try write()
   }

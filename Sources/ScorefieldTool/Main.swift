@@ -21,6 +21,8 @@ enum Main {
         // Help and the version are answers, not failures.
         try Terminal.answer(Root.fullMessage(for: error))
       }
+    } catch let code as ExitCode {
+      exit(code.rawValue)
     } catch {
       let failure = Failure(of: error)
       Terminal.say("scorefield: \(failure.line)")
@@ -34,5 +36,5 @@ struct Root: ParsableCommand {
     commandName: "scorefield",
     abstract: "Diffusion models and the field beneath them: score, Fisher, likelihood.",
     version: "0.1.0",
-    subcommands: [FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, DemoCommand.self])
+    subcommands: [FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, TrainCommand.self, DemoCommand.self])
 }

@@ -75,7 +75,8 @@ public struct PooledObjective: Objective {
   ) -> Tensor {
     let positions = Tensor.randomIntegers([batch.data.batch], in: 0..<inputs.batch, using: &generator)
     let type = model.network.trunk.elementType
-    let (output, scalar) = model.network(inputs.selecting(positions).to(type), noise: noise.selecting(positions).to(type))
+    let (output, scalar) = model.network(
+      inputs.selecting(positions).to(type), noise: noise.selecting(positions).to(type))
     let error = (output.to(outputs.elementType) - outputs.selecting(positions)).flattened.squared().mean(-1)
     return error + traceWeight * traces.selecting(positions).loss(of: scalar.to(error.elementType), traceLoss)
   }

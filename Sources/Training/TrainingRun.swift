@@ -85,7 +85,8 @@ extension TrainingRun {
     return named("parameters", parameters) + named("optimizer.first", optimizer.state.firstMoments)
       + named("optimizer.second", optimizer.state.secondMoments) + named("average", averaging.average)
       + [
-        (name: "optimizer.steps", tensor: Tensor([optimizer.state.steps])), (name: "generator", tensor: generator.saved),
+        (name: "optimizer.steps", tensor: Tensor([optimizer.state.steps])),
+        (name: "generator", tensor: generator.saved),
       ]
   }
 

@@ -1,0 +1,58 @@
+import Scorefield
+
+/// The objective the options name, and the model it is for.
+struct TrainingPlan {
+  let options: TrainingOptions
+  let configuration: ModelConfiguration
+  let data: TrainingData
+  let seed: UInt64
+
+  /// Reference points of stable targets, at most.
+  private static let referenceLimit = 8192
+  /// Posteriors that are computed before training, where points have few dimensions.
+  private static let poolSize = 1_500_000
+
+  func train(_ job: TrainingJob) throws -> TrainingJob.Result {
+    var generator = Generator(seed: seed)
+    let model = try TrainedModel(configuration, using: &generator)
+    let times = times(on: try configuration.schedule.schedule())
+    let settings = options.settings()
+    let isStable = (options.targets ?? (options.objective == "trace" ? "stable" : "single")) == "stable"
+    let targets = isStable ? StableTargets(over: try data.some(Self.referenceLimit)) : nil
+    let denoising = DenoisingObjective(
+      times: times, weighting: .edm(sigmaData: configuration.sigmaData), of: .data, targets: targets)
+    switch model {
+    case .denoiser(let model):
+      return try job.train(run(model, denoising, settings, generator))
+    case .traceMatched(let model):
+      let loss: TraceLoss = isStable ? .relative() : .squared
+      // A posterior costs more than a step of such a network: they are drawn from a pool.
+      if isStable, configuration.classes == nil, configuration.sampleShape.reduce(1, *) <= 3,
+        configuration.trace != .predictionError
+      {
+        let objective = PooledObjective(
+          min(Self.poolSize, options.steps * options.batch), of: try data.some(Self.referenceLimit), times: times,
+          for: model, loss: loss, using: &generator)
+        return try job.train(run(model, objective, settings, generator))
+      }
+      return try job.train(run(model, JointObjective(denoising, loss: loss), settings, generator))
+    }
+  }
+
+  private func run<O: Objective>(
+    _ model: O.Model, _ objective: O, _ settings: TrainingSettings, _ generator: Generator
+  ) throws(Failure) -> TrainingRun<O> {
+    TrainingRun(
+      model, objective, settings: settings, averaging: try options.average(of: model.parameters), generator: generator)
+  }
+
+  /// Noise levels evenly on a logarithmic scale, and times evenly, so that nothing is left out.
+  private func times(on schedule: any NoiseSchedule) -> any TimeDistribution {
+    let range = schedule.timeRange
+    let ratios = [range.lowerBound, range.upperBound].map { schedule.kernel(at: $0).noiseToSignal }
+    let (low, high) = (max(ratios[0], 0.01 * configuration.sigmaData), min(ratios[1], 20 * configuration.sigmaData))
+    return MixedTimes(
+      0.75, of: LogUniformNoise(on: schedule, ratios: low...high),
+      else: UniformTimes(max(range.lowerBound, schedule.time(atNoiseToSignal: low))...range.upperBound))
+  }
+}
