@@ -34,7 +34,8 @@ public struct TrainingRun<O: Objective>: Sendable {
     (self.objective, self.settings, architecture, step) = (objective, settings, model, 0)
     parameters = model.parameters
     optimizer = AdamW(
-      for: parameters, beta1: settings.beta1, beta2: settings.beta2, weightDecay: settings.weightDecay)
+      for: parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+      weightDecay: settings.weightDecay)
     (self.averaging, self.generator) = (averaging, generator)
   }
 
@@ -114,7 +115,7 @@ extension TrainingRun {
     copy.optimizer = AdamW(
       restoring: .init(
         firstMoments: try part("optimizer.first"), secondMoments: try part("optimizer.second"), steps: steps),
-      beta1: settings.beta1, beta2: settings.beta2, weightDecay: settings.weightDecay)
+      beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, weightDecay: settings.weightDecay)
     copy.averaging.average = try part("average")
     copy.generator = Generator(restoring: generator)
     return copy
