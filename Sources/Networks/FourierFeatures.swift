@@ -23,6 +23,12 @@ public struct FourierFeatures: Sendable {
     public init(count: Int = 128, lowest: Double = 0.3, highest: Double = 20, seed: UInt64 = 0) {
       (self.count, self.lowest, self.highest, self.seed) = (count, lowest, highest, seed)
     }
+
+    /// Why there are no such waves; nil where there are.
+    var problem: String? {
+      count > 0 && lowest > 0 && highest >= lowest && highest.isFinite
+        ? nil : "there are waves, and 0 < lowest ≤ highest"
+    }
   }
 
   /// `ω`, shape `[n, d]`, and `|ω|²/8`, shape `[n]`.
@@ -31,9 +37,7 @@ public struct FourierFeatures: Sendable {
   public var count: Int { 2 * frequencies.batch }
 
   public init(_ configuration: Configuration, dimension: Int) {
-    guard configuration.count > 0, configuration.lowest > 0, configuration.highest >= configuration.lowest else {
-      fatalError("FourierFeatures(\(configuration)): needs waves, and 0 < lowest ≤ highest")
-    }
+    if let problem = configuration.problem { fatalError("FourierFeatures(\(configuration)): \(problem)") }
     var generator = Generator(seed: configuration.seed)
     let directions = Tensor.normal([configuration.count, dimension], using: &generator)
     let span = Double.log(configuration.highest / configuration.lowest)

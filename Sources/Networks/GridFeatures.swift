@@ -23,6 +23,12 @@ public struct GridFeatures: Module {
     public init(resolutions: [Int] = [64, 128, 256, 512], extent: Double) {
       (self.resolutions, self.extent) = (resolutions, extent)
     }
+
+    /// Why there are no such grids; nil where there are.
+    var problem: String? {
+      resolutions.allSatisfy { $0 > 1 } && extent > 0 && extent.isFinite
+        ? nil : "a grid has at least 2 nodes a side, and an extent"
+    }
   }
 
   public let configuration: Configuration
@@ -34,9 +40,7 @@ public struct GridFeatures: Module {
   public var count: Int { 2 * grids.count }
 
   public init(_ configuration: Configuration, using generator: inout Generator) {
-    guard configuration.resolutions.allSatisfy({ $0 > 1 }), configuration.extent > 0 else {
-      fatalError("GridFeatures(\(configuration)): a grid has at least 2 nodes a side, and an extent")
-    }
+    if let problem = configuration.problem { fatalError("GridFeatures(\(configuration)): \(problem)") }
     self.configuration = configuration
     grids = configuration.resolutions.map {
       Tensor.symmetricUniform([1, 2, $0, $0], 0.01 / Self.scale, using: &generator)

@@ -489,7 +489,7 @@ import Testing
         "likelihood", "--model", "points.npy", "--schedule", "edm", "--from", "2", "--samples", "points.npy", "--trace",
         "hutchinson:1000000", "--solver", "rk4:1000", "--out", "l.safetensors",
       ]
-      let answer = try tool.run(call, interruptedAfter: 1)
+      let answer = try tool.run(call) { _ in Thread.sleep(forTimeInterval: 1) }
       #expect(answer.status == 130 && answer.output == "" && answer.messages == "")
       #expect(try tool.names() == ["points.npy"])
     }
