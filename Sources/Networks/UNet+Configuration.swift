@@ -72,7 +72,7 @@ extension UNet {
       guard conditionWidth >= 0 else { return "a condition has a length of 0 or more" }
       let seen = attention.isEmpty ? [] : attention + [multipliers.count - 1]
       guard heads > 0, seen.allSatisfy({ width * multipliers[$0] % heads == 0 }) else {
-        return "the heads of an attention divide its channels"
+        return "the heads do not divide the channels"
       }
       return nil
     }

@@ -235,7 +235,7 @@ import Testing
     try Tool.inTemporaryFolder { tool in
       let kind = Kind.denoise
       try kind.prepare(tool)
-      let first = try tool.run(kind.call("m")) { process in
+      let first = try tool.run(kind.call("m", steps: 1_000_000)) { process in
         Self.awaitCheckpoint(tool, "m", process)
         let second = try? tool.run(kind.call("m", ["--resume"]))
         #expect(second?.status == 74)
