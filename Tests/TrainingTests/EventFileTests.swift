@@ -132,12 +132,16 @@ import Testing
   }
 
   @Test("what is no picture stops the process")
-  func noPicture() async {
-    await #expect(processExitsWith: .failure) {
-      try withTemporaryFolder { folder in
-        try EventFile(in: folder).append(
-          png: Bytes(copying: UnsafeRawBufferPointer(start: nil, count: 0)), tag: "", at: 0)
-      }
+  func noPicture() async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "scorefield-\(UUID())").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [folder = folder as String] in
+      let file = try EventFile(in: folder)
+      try file.append(png: Bytes(copying: UnsafeRawBufferPointer(start: nil, count: 0)), tag: "", at: 0)
     }
+    let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(message.contains("EventFile.append(png:): not the bytes of a .png file"))
   }
 }
