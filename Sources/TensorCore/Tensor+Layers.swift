@@ -103,8 +103,11 @@ extension Tensor {
     query: Tensor, key: Tensor, value: Tensor, scale: Double? = nil, mask: Tensor? = nil
   ) -> Tensor {
     let scale = scale ?? 1 / Double(query.shape[query.rank - 1]).squareRoot()
-    let logits = query.matmul(key.transposed) * scale
-    return (mask.map { logits.replacing(with: -.infinity, where: .!$0) } ?? logits).softmax(-1).matmul(value)
+    var logits = (query * scale).matmul(key.transposed)
+    if let mask { logits = logits.replacing(with: -.infinity, where: .!mask) }
+    // Softmax, but divided where there is less to divide.
+    let weights = (logits - logits.max(-1, keeping: true).detached()).exp()
+    return weights.matmul(value) / weights.sum(-1, keeping: true)
   }
 
   private static let linear = Operator("aten::linear")
