@@ -13,7 +13,7 @@ public struct JointObjective: Objective {
   public let traceLoss: TraceLoss
   public let traceWeight: Double
 
-  public init(_ denoising: DenoisingObjective, loss: TraceLoss = .relative(), weight: Double = 1) {
+  public init(_ denoising: DenoisingObjective, loss: TraceLoss = .relative, weight: Double = 1) {
     (self.denoising, self.traceLoss, self.traceWeight) = (denoising, loss, weight)
   }
 

@@ -67,7 +67,7 @@ struct TrainCommand: ParsableCommand {
       throw Failure(.badData, data, "holds zeros only", repair: "give data with some variance")
     }
     let configuration = try options.configuration(
-      of: source, on: schedule.named, sigmaData: sigmaData, extent: 1.1 * some.abs().max().item,
+      of: source, on: schedule.named, sigmaData: sigmaData,
       levels: (source as? StoredData)?.levels?.count, classes: known?.width)
 
     let writer = try CheckpointWriter(folder)
