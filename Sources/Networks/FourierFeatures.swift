@@ -30,6 +30,12 @@ public struct FourierFeatures: Sendable {
       (self.count, self.lowest, self.highest) = (count, lowest, highest)
       (self.fineCount, self.finest, self.seed) = (fineCount, finest, seed)
     }
+
+    /// Why there are no such waves; nil where there are.
+    var problem: String? {
+      count > 0 && lowest > 0 && highest >= lowest && highest.isFinite
+        ? nil : "there are waves, and 0 < lowest ≤ highest"
+    }
   }
 
   /// `ω`, shape `[n, d]`, and `|ω|²/8`, shape `[n]`.
@@ -38,9 +44,13 @@ public struct FourierFeatures: Sendable {
   public var count: Int { 2 * frequencies.batch }
 
   public init(_ configuration: Configuration, dimension: Int) {
+<<<<<<< HEAD
     guard configuration.count > 0, configuration.lowest > 0, configuration.highest >= configuration.lowest,
       configuration.fineCount >= 0, configuration.finest > 0
     else { fatalError("FourierFeatures(\(configuration)): needs waves, and 0 < lowest ≤ highest") }
+=======
+    if let problem = configuration.problem { fatalError("FourierFeatures(\(configuration)): \(problem)") }
+>>>>>>> kill
     var generator = Generator(seed: configuration.seed)
     let total = configuration.count + configuration.fineCount
     let directions = Tensor.normal([total, dimension], using: &generator)

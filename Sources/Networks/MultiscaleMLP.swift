@@ -25,6 +25,14 @@ public struct MultiscaleMLP: Network {
       (self.dimension, self.width, self.depth, self.sigmaData) = (dimension, width, depth, sigmaData)
       (self.waves, self.conditionWidth) = (waves, conditionWidth)
     }
+
+    /// Why no network can be made of it; nil where one can.
+    public var problem: String? {
+      guard dimension > 0, width > 0, depth > 0, sigmaData > 0, sigmaData.isFinite, conditionWidth >= 0,
+        grids == nil || dimension == 2
+      else { return "sizes are at least 1, and grids are for points of the plane" }
+      return waves.problem ?? grids?.problem
+    }
   }
 
   public let configuration: Configuration
@@ -37,8 +45,12 @@ public struct MultiscaleMLP: Network {
 
   /// A network with random parameters, `float32`.
   public init(_ configuration: Configuration, using generator: inout Generator) {
+<<<<<<< HEAD
     guard configuration.dimension > 0, configuration.width > 0, configuration.depth > 0, configuration.sigmaData > 0
     else { fatalError("MultiscaleMLP(\(configuration)): dimension, width and depth are at least 1, sigmaData above 0") }
+=======
+    if let problem = configuration.problem { fatalError("MultiscaleMLP(\(configuration)): \(problem)") }
+>>>>>>> kill
     self.configuration = configuration
     waves = FourierFeatures(configuration.waves, dimension: configuration.dimension)
     noiseFeatures = SinusoidalFeatures(3, from: 0.5, to: 2)

@@ -177,7 +177,7 @@ import Testing
     Kind(
       name: "an unknown method", status: 64,
       line: "--method: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
-        + "hutchinson:n, hutch++:n, gaussian, null",
+        + "hutchinson:n, hutch++:n, trace-matching, residual, gaussian, null, retrieval:k, hybrid:k",
       options: ["--method": "magic"]),
     Kind(
       name: "an unknown element type", status: 64,
@@ -192,9 +192,14 @@ import Testing
       options: ["--levels": "1"]),
     Kind(
       name: "a missing option", status: 64,
-      line:
-        "--schedule: missing expected argument '--schedule <schedule>'; see 'scorefield --help' or 'scorefield <command> --help'",
+      line: "--schedule: is missing, and points.npy is no trained model that brings one; use one of vp, subvp, ve, "
+        + "ve-geometric, edm, flow, trig, scaled-linear, ddpm-linear, ddpm-cosine",
       options: ["--schedule": String?.none]),
+    Kind(
+      name: "an option that must be there", status: 64,
+      line:
+        "--time: missing expected argument '--time <time>'; see 'scorefield --help' or 'scorefield <command> --help'",
+      options: ["--time": String?.none]),
     Kind(
       name: "an unknown option", status: 64,
       line: "--colour: unknown option '--colour'; see 'scorefield --help' or 'scorefield <command> --help'",
@@ -298,7 +303,8 @@ import Testing
     Kind(
       name: "an unknown trace", status: 64,
       line: "--trace: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
-        + "hutchinson:n, hutch++:n, gaussian, null", options: ["--trace": "magic"], command: "likelihood"),
+        + "hutchinson:n, hutch++:n, trace-matching, residual, gaussian, null, retrieval:k, hybrid:k",
+      options: ["--trace": "magic"], command: "likelihood"),
     Kind(
       name: "too few products", status: 64,
       line: "--trace: 'hutch++:2' has too few products for its three parts; give at least 3",
@@ -483,7 +489,7 @@ import Testing
         "likelihood", "--model", "points.npy", "--schedule", "edm", "--from", "2", "--samples", "points.npy", "--trace",
         "hutchinson:1000000", "--solver", "rk4:1000", "--out", "l.safetensors",
       ]
-      let answer = try tool.run(call, interruptedAfter: 1)
+      let answer = try tool.run(call) { _ in Thread.sleep(forTimeInterval: 1) }
       #expect(answer.status == 130 && answer.output == "" && answer.messages == "")
       #expect(try tool.names() == ["points.npy"])
     }
