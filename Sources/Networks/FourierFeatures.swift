@@ -47,8 +47,8 @@ public struct FourierFeatures: Sendable {
   ///   - k: The standard deviation of their noise in that scale, shape `[B, 1]`.
   /// - Returns: Shape `[B, 2n]`, in the type of `y`.
   public func callAsFunction(_ y: Tensor, noise k: Tensor) -> Tensor {
-    let phases = y.matmul(frequencies.to(y.elementType).transposed)
-    let size = (-fading.to(y.elementType) * k.squared()).exp()
+    let phases = y.matmul(frequencies.to(y.elementType).to(y.device).transposed)
+    let size = (-fading.to(y.elementType).to(y.device) * k.squared()).exp()
     return .concatenated([size * phases.sin(), size * phases.cos()], 1)
   }
 }

@@ -65,13 +65,15 @@ public struct MultiscaleMLP: Network {
   }
 
   public func features(_ x: Tensor, noise: Tensor, condition: Tensor?) -> Tensor {
-    let rows = x.flattened
-    let k = noise.exp().expanded(at: 1)
-    let y = rows * (k.squared() + configuration.sigmaData * configuration.sigmaData).sqrt()
-    var inputs = [rows, noiseFeatures(noise), waves(y, noise: k)]
-    if let grids { inputs.append(grids(y, noise: k)) }
+    let (rows, type) = (x.flattened, x.elementType)
+    // Fine waves and grids want more digits than a narrow type has.
+    let wide = type.bitWidth < 32 ? ElementType.float32 : type
+    let k = noise.to(wide).exp().expanded(at: 1)
+    let y = rows.to(wide) * (k.squared() + configuration.sigmaData * configuration.sigmaData).sqrt()
+    var inputs = [rows, noiseFeatures(noise).to(type), waves(y, noise: k).to(type)]
+    if let grids { inputs.append(grids(y, noise: k).to(type)) }
     if configuration.conditionWidth > 0 {
-      inputs.append(condition ?? .zeros([x.batch, configuration.conditionWidth], type: x.elementType, on: x.device))
+      inputs.append(condition ?? .zeros([x.batch, configuration.conditionWidth], type: type, on: x.device))
     }
     return layers.reduce(Tensor.concatenated(inputs, 1)) { $1($0).silu() }
   }
