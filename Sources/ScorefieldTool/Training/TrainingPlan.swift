@@ -17,7 +17,12 @@ struct TrainingPlan {
     let model = try TrainedModel(configuration, using: &generator)
     let times = times(on: try configuration.schedule.schedule())
     let settings = options.settings()
-    let isStable = (options.targets ?? (options.objective == "trace" ? "stable" : "single")) == "stable"
+    // Posteriors over all of the data do not know a sample's class.
+    let usual = options.objective == "trace" && configuration.classes == nil ? "stable" : "single"
+    let isStable = (options.targets ?? usual) == "stable"
+    guard !isStable || configuration.classes == nil else {
+      throw Failure.option("--targets", "'stable' knows of no classes", repair: "use single, or leave out --labels")
+    }
     let targets = isStable ? StableTargets(over: try data.some(Self.referenceLimit)) : nil
     let denoising = DenoisingObjective(
       times: times, weighting: .edm(sigmaData: configuration.sigmaData), of: .data, targets: targets)
@@ -27,7 +32,7 @@ struct TrainingPlan {
     case .traceMatched(let model):
       let loss: TraceLoss = isStable ? .relative() : .squared
       // A posterior costs more than a step of such a network: they are drawn from a pool.
-      if isStable, configuration.classes == nil, configuration.sampleShape.reduce(1, *) <= 3,
+      if isStable, configuration.sampleShape.reduce(1, *) <= 3,
         configuration.trace != .predictionError
       {
         let objective = PooledObjective(
