@@ -71,15 +71,9 @@ struct TrainCommand: ParsableCommand {
     guard sigmaData > 0 else {
       throw Failure(.badData, data, "holds zeros only", repair: "give data with some variance")
     }
-<<<<<<< HEAD
-    let configuration = try options.configuration(
-      of: source, on: schedule.named, sigmaData: sigmaData,
-      levels: (source as? StoredData)?.levels?.count, classes: known?.width)
-=======
     try TrainingPlan.check(sigmaData, on: schedule, path: data)
     var configuration = try options.configuration(
-      of: source, on: schedule.named, sigmaData: sigmaData, extent: 1.1 * some.abs().max().item,
-      levels: source.levels?.count, labels: known)
+      of: source, on: schedule.named, sigmaData: sigmaData, levels: source.levels?.count, labels: known)
     let identity = try options.identity(of: configuration)
       .merging(training.identity()) { $1 }.merging(["schedule": schedule.text, "seed": "\(common.seed)"]) { $1 }
     if let state {
@@ -90,7 +84,6 @@ struct TrainCommand: ParsableCommand {
       try training.check()
     }
     for warning in warnings { Terminal.say("scorefield: warning: \(warning)") }
->>>>>>> kill
 
     let job = TrainingJob(
       folder: folder, claimed: claimed, state: state, configuration: configuration, data: training,

@@ -139,13 +139,7 @@ struct TrainingOptions: ParsableArguments {
   /// - Returns: The configuration.
   /// - Throws: Where a network does not fit the data.
   func configuration(
-<<<<<<< HEAD
-    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, levels: Int?,
-    classes: Int?
-=======
-    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, extent: Double, levels: Int?,
-    labels: Labels?
->>>>>>> kill
+    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, levels: Int?, labels: Labels?
   ) throws(Failure) -> ModelConfiguration {
     let shape = data.sampleShape
     let dimension = shape.reduce(1, *)
