@@ -421,6 +421,10 @@ import Testing
     "sample": [
       "--model": "points.npy", "--schedule": "edm", "--count": "3", "--steps": "4", "--out": "samples.npy",
     ],
+    "train": [
+      "--data": "points.npy", "--schedule": "edm", "--steps": "4", "--batch": "8", "--width": "4", "--depth": "1",
+      "--network": "mlp", "--out": "m",
+    ],
   ]
 
   @Test("what the bad calls differ from works", arguments: goodCalls.keys.sorted())
@@ -435,14 +439,16 @@ import Testing
   }
 
   @Test("one line, the right status, nothing on stdout, no file", arguments: kinds)
-  func refused(_ kind: Kind) throws {
+  func refused(_ kind: Kind) throws { try Self.expectRefused(kind) }
+
+  static func expectRefused(_ kind: Kind) throws {
     try Tool.inTemporaryFolder { tool in
       try tool.put([0.5, 0, 0, -0.5, 0, 0], shape: [3, 2], at: "points.npy")
       try tool.put([0.1, 0.2, -0.3, 0.4], shape: [2, 2], at: "x.npy")
       try kind.prepare(tool)
       let before = try tool.names()
 
-      var options = try #require(Self.goodCalls[kind.command])
+      var options = try #require(goodCalls[kind.command])
       options.merge(kind.options) { $1 }
       let arguments = options.sorted { $0.key < $1.key }.flatMap { key, value in value.map { [key, $0] } ?? [] }
       let answer = try tool.run([kind.command] + arguments, environment: kind.environment)

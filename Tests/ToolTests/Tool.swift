@@ -35,13 +35,15 @@ struct Tool {
   ///   - environment: What is added to this process's own.
   ///   - device: Where its answer goes; nil for what is returned.
   ///   - blocks: The largest file it may write, in blocks of 512 bytes.
+  ///   - isWatched: Whether its words go to a terminal.
   ///   - signal: What is sent to it.
   ///   - moment: Waits until that is to happen.
   /// - Returns: What came of it.
   /// - Throws: Where it cannot be started.
   func run(
     _ arguments: [String], environment: [String: String] = [:], output device: String? = nil,
-    largestFile blocks: Int? = nil, sending signal: Int32 = SIGINT, when moment: ((Process) -> Void)? = nil
+    largestFile blocks: Int? = nil, onTerminal isWatched: Bool = false, sending signal: Int32 = SIGINT,
+    when moment: ((Process) -> Void)? = nil
   ) throws -> Answer {
     let process = Process()
     process.executableURL = Self.executable
@@ -60,9 +62,18 @@ struct Tool {
     for file in [output, messages] { try Data().write(to: file) }
     defer { for file in [output, messages] { try? FileManager.default.removeItem(at: file) } }
     process.standardOutput = try FileHandle(forWritingTo: device.map { URL(filePath: $0) } ?? output)
-    process.standardError = try FileHandle(forWritingTo: messages)
+    var terminal: (own: Int32, its: Int32) = (-1, -1)
+    if isWatched, openpty(&terminal.own, &terminal.its, nil, nil, nil) != 0 { throw POSIXError(.ENXIO) }
+    let words = try FileHandle(forWritingTo: messages)
+    process.standardError = isWatched ? FileHandle(fileDescriptor: terminal.its) : words
     process.standardInput = FileHandle.nullDevice
     try process.run()
+    if isWatched {
+      close(terminal.its)
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      while case let count = read(terminal.own, &bytes, bytes.count), count > 0 { words.write(Data(bytes[..<count])) }
+      close(terminal.own)
+    }
     if let moment {
       moment(process)
       kill(process.processIdentifier, signal)

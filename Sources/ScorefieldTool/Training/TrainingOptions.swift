@@ -99,7 +99,7 @@ struct TrainingOptions: ParsableArguments {
     try require(batch > 0 && batch <= 1 << 20, "--batch", batch, "give a number from 1 to 1048576")
     try require(
       learningRate > 0 && learningRate <= 10, "--learning-rate", learningRate, "give a number between 0 and 10")
-    try require(warmup >= 0, "--warmup", warmup, "give 0 or more")
+    try require((0...100_000_000).contains(warmup), "--warmup", warmup, "give a number from 0 to 100000000")
     try require((0..<1).contains(weightDecay), "--weight-decay", weightDecay, "give a number from 0 to less than 1")
     try require(clip.map { $0 > 0 } ?? true, "--clip", clip ?? 0, "give a positive number")
     try require(width.map { $0 > 0 && $0 <= 1 << 14 } ?? true, "--width", width ?? 0, "give a number from 1 to 16384")
