@@ -45,11 +45,6 @@ public enum Architecture: Codable, Sendable, Equatable {
     }
   }
 
-  /// Whether a derivative along a direction passes it in one forward pass: not the grids of points in the plane.
-  public var hasForwardDerivative: Bool {
-    if case .multiscale(let configuration) = self { configuration.grids == nil } else { true }
-  }
-
   /// The length of a condition; 0 for none.
   public var conditionWidth: Int {
     switch self {

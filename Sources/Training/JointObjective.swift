@@ -13,7 +13,7 @@ public struct JointObjective: Objective {
   public let traceLoss: TraceLoss
   public let traceWeight: Double
 
-  public init(_ denoising: DenoisingObjective, loss: TraceLoss = .relative(), weight: Double = 1) {
+  public init(_ denoising: DenoisingObjective, loss: TraceLoss = .relative, weight: Double = 1) {
     (self.denoising, self.traceLoss, self.traceWeight) = (denoising, loss, weight)
   }
 
@@ -21,11 +21,11 @@ public struct JointObjective: Objective {
     of model: TraceMatchedDenoiser, on batch: TrainingBatch, using generator: inout Generator
   ) -> Tensor {
     let sample = denoising.sample(of: batch, on: model.schedule, using: &generator)
-    let posterior = denoising.targets?.target(for: sample)
+    let posterior = denoising.targets?.target(for: sample, condition: batch.condition)
     let type = model.network.trunk.elementType
-    let question = sample.question(model.preconditioning)
+    let question = sample.question(model.preconditioning, type: type)
     let (output, scalar) = model.network(
-      question.x.to(type), noise: question.noise.to(type), condition: batch.condition?.to(type))
+      question.x, noise: question.noise, condition: batch.condition?.to(type))
     let prediction = output.to(sample.point.elementType)
     let predicted = sample.conversion(prediction.detached(), from: model.preconditioning.head, to: .noise)
     let target = TraceTarget(

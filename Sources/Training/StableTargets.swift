@@ -33,8 +33,17 @@ public struct StableTargets: Sendable {
   private static let tileSize = 1 << 20
 
   /// The posterior of each sample over the reference set.
-  public func target(for sample: PathSample) -> PosteriorTarget {
-    withoutGradient {
+  ///
+  /// - Parameters:
+  ///   - sample: The samples.
+  ///   - condition: What is known of them: nothing, for the reference set's points have none of their own. A posterior over
+  ///     all points would teach a network to ignore its condition.
+  /// - Returns: The posteriors.
+  public func target(for sample: PathSample, condition: Tensor? = nil) -> PosteriorTarget {
+    guard condition == nil else {
+      fatalError("target(for:condition:): posteriors are those of all the data; take single draws with conditions")
+    }
+    return withoutGradient {
       let type = sample.point.elementType
       let point = sample.point.to(.float64).flattened
       let alpha = sample.kernels.column(like: point) { $0.alpha }

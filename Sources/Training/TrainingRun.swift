@@ -54,7 +54,8 @@ public struct TrainingRun<O: Objective>: Sendable {
     /// The norm of all gradients together, before they were cut.
     public let gradientNorm: Double
     public let learningRate: Double
-    /// Whether loss and gradients were numbers; where they were not, nothing was changed but the count of steps.
+    /// Whether loss and gradients were numbers; where they were not, nothing was changed but the count of steps and the
+    /// generator.
     public var isFinite: Bool { loss.isFinite && gradientNorm.isFinite }
   }
 

@@ -102,8 +102,6 @@ struct FisherMethodInput {
     case .exact where model.field == nil: throw missing("a model whose field is exact")
     case .traceMatching where model.traced == nil, .hybrid where model.traced == nil:
       throw missing("a model that was trained with --objective trace")
-    case .jvp where model.architecture?.hasForwardDerivative == false:
-      throw missing("a network without grids, which a multiscale one in the plane has")
     case .residual where model.form != .predictionError:
       throw missing("a model that was trained with --trace-form prediction-error")
     default: return self

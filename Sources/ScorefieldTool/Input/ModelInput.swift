@@ -128,7 +128,7 @@ struct ModelInput {
       if let type { model = model.mapParameters { $0.to(type) } }
       return LoadedModel(
         path: path, type: type ?? model.parameters.first?.elementType ?? .float32, denoiser: model.denoiser,
-        traced: model.traced, form: configuration.trace, architecture: configuration.network,
+        traced: model.traced, form: configuration.trace,
         sampleShape: configuration.sampleShape)
     }
   }
@@ -146,7 +146,6 @@ struct LoadedModel {
   var traced: TraceMatchedDenoiser?
   var form: NamedTraceForm?
   /// The network, where it is one.
-  var architecture: Architecture?
   /// The data set, where that is the model.
   var points: Tensor?
   /// The shape of one sample.

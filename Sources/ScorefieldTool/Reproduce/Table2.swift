@@ -55,8 +55,8 @@ struct Table2 {
   init(quick: Bool, seed: UInt64) {
     setup = Setup(
       points: 5000, times: Self.times, samples: quick ? 2000 : 4000, seeds: (0..<3).map { seed + $0 },
-      plainSteps: quick ? 800 : 4000, steps: quick ? 1500 : 10_000, batch: 1024, poolSize: quick ? 200_000 : 1_500_000,
-      nearest: 256, isQuick: quick)
+      plainSteps: quick ? 500 : 4000, steps: quick ? 800 : 4000, batch: 1024, poolSize: quick ? 200_000 : 1_000_000,
+      nearest: 2560, isQuick: quick)
   }
 
   // MARK: One seed
@@ -152,7 +152,7 @@ struct Table2 {
     _ data: Tensor, _ sigmaData: Double, _ generator: inout Generator, _ advanced: (Int, String) -> Void
   ) -> TraceMatchedDenoiser {
     let network = MultiscaleMLP(
-      .init(dimension: 2, sigmaData: sigmaData, grids: .init(extent: 4.5)), using: &generator)
+      .init(dimension: 2, sigmaData: sigmaData), using: &generator)
     let model = TraceMatchedDenoiser(
       TwoHeaded(network, using: &generator), .edm(sigmaData: sigmaData),
       form: PosteriorVarianceForm(sigmaData: sigmaData), on: schedule)
@@ -164,7 +164,7 @@ struct Table2 {
         else: LogUniformNoise(on: schedule, ratios: smallest...(2 * smallest))))
     let objective = PooledObjective(setup.poolSize, of: data, times: times, for: model, using: &generator)
     let settings = TrainingSettings(
-      learningRate: .cosine(peak: 1e-3, steps: setup.steps + 1, warmup: 200), beta2: 0.99, epsilon: 1e-10)
+      learningRate: .cosine(peak: 4e-3, steps: setup.steps + 1, warmup: min(200, setup.steps / 5)), beta2: 0.99)
     return run(model, objective, settings, setup.steps, data, &generator, "trace head", advanced)
   }
 

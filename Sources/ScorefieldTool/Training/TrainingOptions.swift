@@ -134,14 +134,12 @@ struct TrainingOptions: ParsableArguments {
   ///   - data: The data.
   ///   - schedule: How they become noise.
   ///   - sigmaData: Their standard deviation about 0.
-  ///   - extent: Half the side of a square that holds them, for points of the plane.
   ///   - levels: Their grey levels.
   ///   - labels: What is known of each.
   /// - Returns: The configuration.
   /// - Throws: Where a network does not fit the data.
   func configuration(
-    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, extent: Double, levels: Int?,
-    labels: Labels?
+    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, levels: Int?, labels: Labels?
   ) throws(Failure) -> ModelConfiguration {
     let shape = data.sampleShape
     let dimension = shape.reduce(1, *)
@@ -181,8 +179,9 @@ struct TrainingOptions: ParsableArguments {
     case "multiscale":
       architecture = .multiscale(
         MultiscaleMLP.Configuration(
-          dimension: dimension, width: width ?? 128, depth: depth ?? 4, sigmaData: sigmaData,
-          grids: dimension == 2 ? .init(extent: extent) : nil, conditionWidth: conditionWidth))
+          dimension: dimension, width: width ?? 256, depth: depth ?? 3, sigmaData: sigmaData,
+          waves: .init(lowest: 0.7 / sigmaData, highest: 46 / sigmaData, finest: 186 / sigmaData),
+          conditionWidth: conditionWidth))
     default:
       architecture = .mlp(
         MLP.Configuration(

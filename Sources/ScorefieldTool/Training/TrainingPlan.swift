@@ -25,7 +25,7 @@ struct TrainingPlan {
     case .denoiser(let model):
       return try job.train(run(model, denoising, settings, generator))
     case .traceMatched(let model):
-      let loss: TraceLoss = isStable ? .relative() : .squared
+      let loss: TraceLoss = isStable ? .relative : .squared
       // A posterior costs more than a step of such a network: they are drawn from a pool.
       if isStable, configuration.sampleShape.reduce(1, *) <= 3,
         configuration.trace != .predictionError
