@@ -165,9 +165,10 @@ import Testing
       integers([0, 1, 1_000_000_000], shape: [3]), status: 64),
     kind("labels that are not there", 66, "none.npy: no such file; check the path", ["--labels": "none.npy"]),
     kind(
-      "posteriors that know no labels", 64, "--targets: 'stable' knows no labels; use single with --labels",
-      ["--labels": "classes.npy", "--targets": "stable"]
-    ) { try $0.put(levels([0, 1, 0], shape: [3]), at: "classes.npy") },
+      "posteriors that know no vectors", 64,
+      "--targets: 'stable' knows classes, and the labels are vectors; use single",
+      ["--labels": "vectors.npy", "--targets": "stable"]
+    ) { try $0.put([0, 1, 0.5], shape: [3, 1], at: "vectors.npy") },
     kind("an output that is a file", 74, "m: is not a folder; give another path, or move that file away") {
       try $0.put([1], at: "m")
     },

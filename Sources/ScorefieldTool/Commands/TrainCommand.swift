@@ -74,7 +74,7 @@ struct TrainCommand: ParsableCommand {
     try TrainingPlan.check(sigmaData, on: schedule, path: data)
     var configuration = try options.configuration(
       of: source, on: schedule.named, sigmaData: sigmaData, levels: source.levels?.count, labels: known)
-    let identity = try options.identity(of: configuration)
+    let identity = try options.identity(of: configuration, labels: known)
       .merging(training.identity()) { $1 }.merging(["schedule": schedule.text, "seed": "\(common.seed)"]) { $1 }
     if let state {
       try check(state, has: identity)

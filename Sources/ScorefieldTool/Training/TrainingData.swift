@@ -41,10 +41,18 @@ struct TrainingData {
   }
 
   /// Up to so many samples, evenly spread over the data; fewer where they are large.
-  func some(_ limit: Int) throws(ArrayFileError) -> Tensor {
+  func some(_ limit: Int) throws(ArrayFileError) -> Tensor { try source.batch(places(limit)) }
+
+  /// The classes of the same samples as rows with a one each; nil where there are none.
+  func someClasses(_ limit: Int) -> Tensor? {
+    guard let labels, case .classes = labels else { return nil }
+    return labels.batch(places(limit)).oneHot(labels.width)
+  }
+
+  private func places(_ limit: Int) -> [Int] {
     let affordable = max(16, (1 << 27) / source.sampleShape.reduce(1, *))
     let count = min(limit, source.count, affordable)
-    return try source.batch((0..<count).map { $0 * source.count / count })
+    return (0..<count).map { $0 * source.count / count }
   }
 
   /// Looks at all of the data, so that what is wrong with a row is known before hours of training.

@@ -60,19 +60,20 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "The share of samples whose label is hidden, so that the model knows the unconditional field too.")
   var classDropout = 0.1
 
-  /// Whether targets are posteriors over the data; these know no labels.
-  func isStable(labelled: Bool) -> Bool {
-    targets.map { $0 == "stable" } ?? (objective == "trace" && !labelled)
+  /// Whether targets are posteriors over the data, of a sample's class where it has one; vectors have none.
+  func isStable(_ labels: Labels?) -> Bool {
+    if case .vectors = labels { return targets == "stable" }
+    return targets.map { $0 == "stable" } ?? (objective == "trace")
   }
 
   /// The options that make a training what it is, with what the data made of those that were left out: one that goes on
   /// must have the same.
-  func identity(of model: ModelConfiguration) -> [String: String] {
-    let isLabelled = model.network.conditionWidth > 0
+  func identity(of model: ModelConfiguration, labels: Labels?) -> [String: String] {
+    let isLabelled = labels != nil
     return [
       "objective": objective, "network": model.network.kind, "width": "\(model.network.width)",
       "depth": "\(model.network.depth)", "prediction": model.prediction.rawValue,
-      "trace-form": model.trace?.rawValue ?? "none", "targets": isStable(labelled: isLabelled) ? "stable" : "single",
+      "trace-form": model.trace?.rawValue ?? "none", "targets": isStable(labels) ? "stable" : "single",
       "batch": "\(batch)", "learning-rate": "\(learningRate)", "warmup": "\(warmup)",
       "weight-decay": "\(weightDecay)", "clip": clip.map { "\($0)" } ?? "none", "ema": ema, "precision": precision,
       "class-dropout": isLabelled ? "\(classDropout)" : "none", "levels": model.levels.map { "\($0)" } ?? "none",
@@ -146,8 +147,8 @@ struct TrainingOptions: ParsableArguments {
     let isImage = shape.count >= 2
     let kind = network ?? (isImage && dimension >= 256 ? "unet" : dimension <= 3 ? "multiscale" : "mlp")
     let conditionWidth = labels?.width ?? 0
-    guard labels == nil || !isStable(labelled: true) else {
-      throw .option("--targets", "'stable' knows no labels", repair: "use single with --labels")
+    if case .vectors = labels, isStable(labels) {
+      throw .option("--targets", "'stable' knows classes, and the labels are vectors", repair: "use single")
     }
     guard conditionWidth <= 1 << 16 else {
       throw .option("--labels", "there are \(conditionWidth) classes or numbers", repair: "give at most \(1 << 16)")

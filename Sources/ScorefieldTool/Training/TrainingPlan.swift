@@ -17,8 +17,10 @@ struct TrainingPlan {
     let model = try TrainedModel(configuration, using: &generator)
     let times = times(on: try configuration.schedule.schedule())
     let settings = options.settings()
-    let isStable = options.isStable(labelled: data.labels != nil)
-    let targets = isStable ? StableTargets(over: try data.some(Self.referenceLimit)) : nil
+    let isStable = options.isStable(data.labels)
+    let targets =
+      isStable
+      ? StableTargets(over: try data.some(Self.referenceLimit), classes: data.someClasses(Self.referenceLimit)) : nil
     let denoising = DenoisingObjective(
       times: times, weighting: .edm(sigmaData: configuration.sigmaData), of: .data, targets: targets)
     switch model {
@@ -27,7 +29,7 @@ struct TrainingPlan {
     case .traceMatched(let model):
       let loss: TraceLoss = isStable ? .relative : .squared
       // A posterior costs more than a step of such a network: they are drawn from a pool.
-      if isStable, configuration.sampleShape.reduce(1, *) <= 3,
+      if isStable, data.labels == nil, configuration.sampleShape.reduce(1, *) <= 3,
         configuration.trace != .predictionError
       {
         let objective = PooledObjective(
