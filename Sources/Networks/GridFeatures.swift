@@ -52,40 +52,44 @@ public struct GridFeatures: Module {
   ///   - k: The standard deviation of their noise in that scale, shape `[B, 1]`.
   /// - Returns: Shape `[B, 2 grids]`, in the type of `y`.
   public func callAsFunction(_ y: Tensor, noise k: Tensor) -> Tensor {
-    let rows = zip(grids, configuration.resolutions).map { grid, resolution in
-      let spacing = 2 * configuration.extent / Double(resolution - 1)
-      let size = Self.scale * ((k / spacing).squared() * -0.125).exp()
-      return size * Self.interpolated(grid, at: (y + configuration.extent) / spacing, resolution).to(y.elementType)
-    }
-    return .concatenated(rows, 1)
-  }
+    // All grids at once, `[grids, B]`: many small operations would take longer than the work in them.
+    let (type, resolutions) = (y.elementType, configuration.resolutions)
+    func column(_ values: [Double]) -> Tensor { Tensor(values).to(type).to(y.device).expanded(at: 1) }
+    func integers(_ values: [Int], _ shape: [Int]) -> Tensor { Tensor(values, shape: shape).to(y.device) }
+    let spacings = column(resolutions.map { 2 * configuration.extent / Double($0 - 1) })
+    let (ends, cells) = (column(resolutions.map { Double($0 - 1) }), column(resolutions.map { Double($0 - 2) }))
 
-  /// Bilinear, of both layers of a grid.
-  ///
-  /// By selection, not by libtorch's sampler of grids: that one has neither forward nor second derivatives.
-  ///
-  /// - Parameters:
-  ///   - grid: Shape `[1, 2, R, R]`.
-  ///   - places: Column and row from the first node, in cells, shape `[B, 2]`.
-  ///   - resolution: `R`.
-  /// - Returns: Shape `[B, 2]`.
-  private static func interpolated(_ grid: Tensor, at places: Tensor, _ resolution: Int) -> Tensor {
-    let inside = places.clamped(0, Double(resolution - 1))
-    // What is not a number has no cell; its shares make the answer one that is not either.
-    let cells = withoutGradient {
-      let floors = inside.detached().floor().clamped(0, Double(resolution - 2))
-      return floors.replacing(with: 0, where: floors.isNaN())
+    /// The first node of the cell and how far from it, along an axis.
+    func place(_ axis: Int) -> (node: Tensor, share: Tensor) {
+      let inside = Tensor.minimum(((y[Axis.all, axis] + configuration.extent) / spacings).clamped(0), ends)
+      // What is not a number has no cell; its share makes the answer one that is not either.
+      let node = withoutGradient {
+        let floors = Tensor.minimum(inside.detached().floor(), cells)
+        return floors.replacing(with: 0, where: floors.isNaN())
+      }
+      return (node.to(.int64), inside - node)
     }
-    let shares = inside - cells
-    let (right, down) = (shares[Axis.all, 0], shares[Axis.all, 1])
-    let (left, up) = (1 - right, 1 - down)
-    let weights = Tensor.stacked([left * up, right * up, left * down, right * down])
-    let corners = Tensor([0, 1, resolution, resolution + 1]).to(grid.device).expanded(at: 1)
-    let first = (cells[Axis.all, 1] * Double(resolution) + cells[Axis.all, 0]).to(.int64)
-    // Along one axis: libtorch adds up gradients there much faster.
-    let layers = Tensor([0, resolution * resolution], shape: [2, 1, 1]).to(grid.device)
-    let positions = (layers + (corners + first).expanded(at: 0)).reshaped(-1)
-    let values = grid.reshaped(-1).selecting(positions).reshaped([2, 4, places.batch])
-    return (weights * values).sum(1).transposed
+    let (across, down) = (place(0), place(1))
+    let (left, above) = (1 - across.share, 1 - down.share)
+    let weights = Tensor.stacked([
+      left * above, across.share * above, left * down.share, across.share * down.share,
+    ])
+
+    // Selection along one axis, not libtorch's sampler of grids: that one has neither forward nor second derivatives.
+    let table = Tensor.concatenated(grids.map { $0.reshaped(-1) })
+    var sum = 0
+    let starts = resolutions.map { resolution in
+      defer { sum += 2 * resolution * resolution }
+      return sum
+    }
+    let count = grids.count
+    let first = across.node + down.node * integers(resolutions, [count, 1]) + integers(starts, [count, 1])
+    let corners = integers(
+      [0, 1].flatMap { row in [0, 1].flatMap { c in resolutions.map { row * $0 + c } } }, [4, count, 1])
+    let layers = integers([0, 1].flatMap { layer in resolutions.map { layer * $0 * $0 } }, [2, 1, count, 1])
+    let values = table.selecting((layers + (corners + first)).reshaped(-1)).reshaped([2, 4, count, y.batch])
+
+    let size = Self.scale * ((k.squeezed(1) / spacings).squared() * -0.125).exp()
+    return (size * (weights * values).sum(1).to(type)).permuted(2, 1, 0).reshaped([y.batch, 2 * count])
   }
 }
