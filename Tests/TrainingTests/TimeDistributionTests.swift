@@ -65,6 +65,9 @@ import Testing
         description: "log-normal noise, cut off",
         times: LogNormalNoise(on: .flowMatching, mean: 1, standardDeviation: 3), edges: normal(.flowMatching)),
       .init(
+        description: "log-normal noise, cut off below",
+        times: LogNormalNoise(on: .edm, mean: -8, standardDeviation: 2), edges: normal(.edm)),
+      .init(
         description: "mixed", times: MixedTimes(0.75, of: noise, else: UniformTimes(low...high)),
         edges: levels(vp, 0.02, 50), isOrdered: false),
       .init(
