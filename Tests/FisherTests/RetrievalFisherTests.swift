@@ -78,6 +78,24 @@ import Testing
     #expect(middle < 3000, "\(middle) of \(decided)")
   }
 
+  @Test("Spec: F8 the bound is the one that is derived", arguments: [0.3, 0.9, 4])
+  func formula(_ t: Double) {
+    let fisher = RetrievalFisher(Tensor(rows: [[0], [1], [-3], [2.5], [7]]), nearest: 2, on: .edm)
+      .fisher(at: Tensor(rows: [[0.4]]), time: t)
+    // At 0 and 1; the last kept is 0.6 away, three are left.
+    func weight(_ distance: Double) -> Double { exp(-0.5 * (distance * distance - 0.16) / (t * t)) }
+    let mass = 1 + weight(0.6)
+    let share = weight(0.6) / mass
+    let (mean, spread) = (share - 0.4, share * (1 - share))
+    let left = 3 * weight(0.6) / mass
+    let farther = max(0.6, 2.0.squareRoot() * t)
+    let bound =
+      left * (spread + 2 * mean * mean) + 2 * 3 * farther * farther * weight(farther) / mass
+    #expect(abs(fisher.weightLeftOut.item / left - 1) < 1e-12)
+    #expect(abs(fisher.residual.item * t * t / spread - 1) < 1e-12)
+    #expect(abs(fisher.residualBound.item * t * t / bound - 1) < 1e-12)
+  }
+
   @Test("Spec: F8 below the spacing of the data a few points are proven to be enough")
   func few() {
     let data = SplitMix(seed: 11).symmetric([2000, 2])

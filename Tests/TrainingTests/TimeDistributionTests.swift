@@ -65,6 +65,9 @@ import Testing
         description: "log-normal noise, cut off",
         times: LogNormalNoise(on: .flowMatching, mean: 1, standardDeviation: 3), edges: normal(.flowMatching)),
       .init(
+        description: "log-normal noise, cut off below",
+        times: LogNormalNoise(on: .edm, mean: -8, standardDeviation: 2), edges: normal(.edm)),
+      .init(
         description: "mixed", times: MixedTimes(0.75, of: noise, else: UniformTimes(low...high)),
         edges: levels(vp, 0.02, 50), isOrdered: false),
       .init(
@@ -262,6 +265,15 @@ import Testing
     let times = UniformTimes(0...1).stratifiedTimes(100, using: &generator)
     #expect(Set(times.map { Int($0 * 100) }).count == 100)
     #expect(times != times.sorted())
+    // Where in its part is the same for all of a batch, and anywhere from batch to batch.
+    let places = (0..<400).map { _ in
+      let times = UniformTimes(0...1).stratifiedTimes(3, using: &generator).map { 3 * $0 - ($0 * 3).rounded(.down) }
+      #expect(times.max()! - times.min()! < 1e-9)
+      return times[0]
+    }
+    let found = Estimate(samples: Tensor(places, shape: [400, 1]))
+    #expect(abs(found.value.item - 0.5) < 4 / (12 * 400.0).squareRoot())
+    #expect(abs(Tensor(places).standardDeviation().item * 12.0.squareRoot() - 1) < 0.1)
   }
 
   // MARK: Adaptive times

@@ -258,7 +258,7 @@ import Testing
       ).loss(of: model, on: TrainingBatch(data), using: &generator).item
     }
     // V/d = ½ (1 + y).
-    for error in [0.02, 0.3] {
+    for error in [0.02, 0.1, 0.3] {
       let scaled = error / 0.5.squareRoot()
       let expected = scaled < 0.1 ? scaled * scaled / 0.2 : scaled - 0.05
       #expect(abs(loss(-1 + 2 * error) - expected) < 1e-6)
