@@ -145,7 +145,6 @@ struct LoadedModel {
   /// The same with its trace head, where it has one, and what that stands for.
   var traced: TraceMatchedDenoiser?
   var form: NamedTraceForm?
-  /// The network, where it is one.
   /// The data set, where that is the model.
   var points: Tensor?
   /// The shape of one sample.
