@@ -53,7 +53,7 @@ public struct DenoisingObjective: Objective {
     let output = model.network(question.x.to(type), noise: question.noise.to(type), condition: condition?.to(type))
     return loss(
       of: output.to(sample.data.elementType), head: model.preconditioning.head, on: sample,
-      posterior: targets?.target(for: sample))
+      posterior: targets?.target(for: sample, condition: condition))
   }
 
   /// The loss of a head's output, shape `[B]`.

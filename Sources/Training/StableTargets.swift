@@ -7,6 +7,9 @@ import ScorefieldTensorCore
 ///
 ///     wᵢ ∝ exp(−|x̄ − yᵢ|²/(2k²)),   x̄ = x_t/α,   k = σ/α
 ///
+/// Where the conditions of the reference are known, a sample's posterior is over those points that share its own; one whose
+/// condition is all zeros has them all.
+///
 /// With the whole data set as the reference they are exact; with a part of it they are biased towards it, the less the
 /// larger it is.
 ///
@@ -17,9 +20,16 @@ public struct StableTargets: Sendable {
   /// The reference without its mean, `[M, d]`, and that mean, `[d]`; `float64`, for logits are large where noise is small.
   private let rows, centre: Tensor
   private let squares: Tensor
+  /// What is known of the reference, `[M, c]`.
+  private let conditions: Tensor?
 
-  /// - Parameter reference: Points, shape `[M, …]`.
-  public init(over reference: Tensor) {
+  /// - Parameters:
+  ///   - reference: Points, shape `[M, …]`.
+  ///   - conditions: The class of each as a row of zeros with a one, shape `[M, c]`; nil where there are none.
+  public init(over reference: Tensor, conditions: Tensor? = nil) {
+    guard conditions.map({ $0.rank == 2 && $0.batch == reference.batch }) ?? true else {
+      fatalError("StableTargets(over: \(reference.shape), conditions: \(conditions!.shape)): needs one row per point")
+    }
     guard reference.rank >= 1, reference.batch > 0 else {
       fatalError("StableTargets(over: \(reference.shape)): needs at least one point")
     }
@@ -27,13 +37,22 @@ public struct StableTargets: Sendable {
     centre = points.mean(0)
     rows = points - centre
     squares = rows.squared().sum(-1)
+    self.conditions = conditions?.to(.float64)
   }
+
+  /// What keeps a point out of a posterior: less than any logit, and no infinity, for all of a tile may be out.
+  private static let exclusion = -1e30
 
   /// Elements of a tile of weights.
   private static let tileSize = 1 << 20
 
   /// The posterior of each sample over the reference set.
-  public func target(for sample: PathSample) -> PosteriorTarget {
+  ///
+  /// - Parameters:
+  ///   - sample: Noised data.
+  ///   - condition: The class of each, shape `[B, c]`; only looked at where those of the reference are known.
+  /// - Returns: The posterior.
+  public func target(for sample: PathSample, condition: Tensor? = nil) -> PosteriorTarget {
     withoutGradient {
       let type = sample.point.elementType
       let point = sample.point.to(.float64).flattened
@@ -48,7 +67,8 @@ public struct StableTargets: Sendable {
       for first in stride(from: 0, to: rows.batch, by: step) {
         let range = first..<min(first + step, rows.batch)
         let tile = rows[range]
-        let weights = sums.admit((origin.matmul(tile.transposed) - 0.5 * squares[range]) * precision)
+        let logits = (origin.matmul(tile.transposed) - 0.5 * squares[range]) * precision
+        let weights = sums.admit(excluded(range, condition).map { logits + $0 } ?? logits)
         let mass = weights.sum(-1, keeping: true)
         let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
         let spread = weights.matmul(squares[range].expanded(at: 1)) - mass * mean.squared().sum(-1, keeping: true)
@@ -61,5 +81,12 @@ public struct StableTargets: Sendable {
         noise: ((origin - sums.mean) / ratio).reshaped(sample.data.shape).to(type),
         residual: (spread / ratio.squared().squeezed(-1)).to(type), spread: spread.to(type))
     }
+  }
+
+  /// What is added to the logits of some of the reference, `[B, n]`; nil for nothing.
+  private func excluded(_ range: Range<Int>, _ condition: Tensor?) -> Tensor? {
+    guard let conditions, let condition else { return nil }
+    let given = condition.to(.float64)
+    return Self.exclusion * (given.sum(-1, keeping: true) - given.matmul(conditions[range].transposed))
   }
 }

@@ -30,7 +30,8 @@ public struct TraceObjective: Objective {
       question.x.to(type), noise: question.noise.to(type), condition: batch.condition?.to(type))
     let target = TraceTarget(
       model.form, at: sample,
-      posterior: targets?.target(for: sample) ?? PosteriorTarget(data: sample.data, noise: sample.noise),
+      posterior: targets?.target(for: sample, condition: batch.condition)
+        ?? PosteriorTarget(data: sample.data, noise: sample.noise),
       predictedNoise: predicted, sigmaData: model.preconditioning.sigmaData)
     return target.loss(of: output.to(sample.point.elementType), traceLoss)
   }

@@ -31,8 +31,18 @@ struct TrainingData {
   }
 
   /// Up to so many samples, evenly spread over the data.
-  func some(_ limit: Int) throws(ArrayFileError) -> Tensor {
+  func some(_ limit: Int) throws(ArrayFileError) -> Tensor { try source.batch(spread(limit)) }
+
+  /// The same with their classes as rows of zeros with a one, where classes are what is known.
+  func someWithClasses(_ limit: Int) throws(ArrayFileError) -> TrainingBatch {
+    let positions = spread(limit)
+    var rows: Tensor?
+    if let labels, case .classes = labels { rows = labels.batch(positions).oneHot(labels.width) }
+    return TrainingBatch(try source.batch(positions), condition: rows)
+  }
+
+  private func spread(_ limit: Int) -> [Int] {
     let count = min(limit, source.count)
-    return try source.batch((0..<count).map { $0 * source.count / count })
+    return (0..<count).map { $0 * source.count / count }
   }
 }

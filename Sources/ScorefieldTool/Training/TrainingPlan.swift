@@ -17,8 +17,17 @@ struct TrainingPlan {
     let model = try TrainedModel(configuration, using: &generator)
     let times = times(on: try configuration.schedule.schedule())
     let settings = options.settings()
-    let isStable = (options.targets ?? (options.objective == "trace" ? "stable" : "single")) == "stable"
-    let targets = isStable ? StableTargets(over: try data.some(Self.referenceLimit)) : nil
+    // A posterior under a vector would need all points that share it.
+    let hasPosteriors: Bool
+    if let labels = data.labels, case .vectors = labels { hasPosteriors = false } else { hasPosteriors = true }
+    guard hasPosteriors || options.targets != "stable" else {
+      throw Failure.option(
+        "--targets", "'stable' needs classes, and --labels holds vectors", repair: "use single, or give classes")
+    }
+    let isStable =
+      (options.targets ?? (options.objective == "trace" && hasPosteriors ? "stable" : "single")) == "stable"
+    let reference = try data.someWithClasses(Self.referenceLimit)
+    let targets = isStable ? StableTargets(over: reference.data, conditions: reference.condition) : nil
     let denoising = DenoisingObjective(
       times: times, weighting: .edm(sigmaData: configuration.sigmaData), of: .data, targets: targets)
     switch model {
