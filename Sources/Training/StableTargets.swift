@@ -7,6 +7,9 @@ import ScorefieldTensorCore
 ///
 ///     wᵢ ∝ exp(−|x̄ − yᵢ|²/(2k²)),   x̄ = x_t/α,   k = σ/α
 ///
+/// Where the conditions of the reference are known, a sample's posterior is over those points that share its own; one whose
+/// condition is all zeros has them all.
+///
 /// With the whole data set as the reference they are exact; with a part of it they are biased towards it, the less the
 /// larger it is.
 ///
@@ -22,14 +25,15 @@ public struct StableTargets: Sendable {
 
   /// - Parameters:
   ///   - reference: Points, shape `[M, …]`.
-  ///   - classes: The class of each as a row of zeros with a one, shape `[M, c]`.
-  public init(over reference: Tensor, classes: Tensor? = nil) {
-    guard reference.rank >= 1, reference.batch > 0, classes == nil || classes!.shape.first == reference.batch else {
+  ///   - conditions: The class of each as a row of zeros with a one, shape `[M, c]`.
+  public init(over reference: Tensor, conditions: Tensor? = nil) {
+    guard reference.rank >= 1, reference.batch > 0, conditions == nil || conditions!.shape.first == reference.batch
+    else {
       fatalError(
-        "StableTargets(over: \(reference.shape), classes: \(classes.map { "\($0.shape)" } ?? "none")): needs at least "
+        "StableTargets(over: \(reference.shape), conditions: \(conditions.map { "\($0.shape)" } ?? "none")): needs at least "
           + "one point, and a row of classes for each")
     }
-    self.classes = classes?.to(.float64)
+    classes = conditions?.to(.float64)
     let points = reference.to(.float64).flattened
     centre = points.mean(0)
     rows = points - centre

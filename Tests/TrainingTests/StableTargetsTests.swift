@@ -74,7 +74,7 @@ import Testing
       data: data[..<count], noise: SplitMix(seed: 6).unit([count, 2]), kernels: KernelBatch(schedule, at: times))
     let given = Tensor((0..<count).map { $0 % 3 }).oneHot(3).to(.float64)
     let hidden = Tensor((0..<count).map { $0 % 4 == 0 ? 0.0 : 1 }).expanded(at: 1)
-    let found = StableTargets(over: data, classes: labels.oneHot(3)).target(for: sample, condition: given * hidden)
+    let found = StableTargets(over: data, conditions: labels.oneHot(3)).target(for: sample, condition: given * hidden)
     for row in stride(from: 0, to: count, by: 53) {
       let own = row % 4 == 0 ? data : data[(2000 * (row % 3))..<(2000 * (row % 3 + 1))]
       let expected = exactTarget(

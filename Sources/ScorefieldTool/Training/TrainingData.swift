@@ -43,10 +43,12 @@ struct TrainingData {
   /// Up to so many samples, evenly spread over the data; fewer where they are large.
   func some(_ limit: Int) throws(ArrayFileError) -> Tensor { try source.batch(places(limit)) }
 
-  /// The classes of the same samples as rows with a one each; nil where there are none.
-  func someClasses(_ limit: Int) -> Tensor? {
-    guard let labels, case .classes = labels else { return nil }
-    return labels.batch(places(limit)).oneHot(labels.width)
+  /// The same with their classes as rows of zeros with a one, where classes are what is known.
+  func someWithClasses(_ limit: Int) throws(ArrayFileError) -> TrainingBatch {
+    let positions = places(limit)
+    var rows: Tensor?
+    if let labels, case .classes = labels { rows = labels.batch(positions).oneHot(labels.width) }
+    return TrainingBatch(try source.batch(positions), condition: rows)
   }
 
   private func places(_ limit: Int) -> [Int] {

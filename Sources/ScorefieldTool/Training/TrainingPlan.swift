@@ -18,9 +18,8 @@ struct TrainingPlan {
     let times = times(on: try configuration.schedule.schedule())
     let settings = options.settings()
     let isStable = options.isStable(data.labels)
-    let targets =
-      isStable
-      ? StableTargets(over: try data.some(Self.referenceLimit), classes: data.someClasses(Self.referenceLimit)) : nil
+    let reference = try data.someWithClasses(Self.referenceLimit)
+    let targets = isStable ? StableTargets(over: reference.data, conditions: reference.condition) : nil
     let denoising = DenoisingObjective(
       times: times, weighting: .edm(sigmaData: configuration.sigmaData), of: .data, targets: targets)
     switch model {
