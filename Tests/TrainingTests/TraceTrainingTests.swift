@@ -243,7 +243,7 @@ import Testing
   }
 
   @Test("a relative loss is the trace's error in units of what is hard")
-  func relative() {
+  func units() {
     // A prediction error of 0 and one network output of everything: V = d y.
     func loss(_ output: Double) -> Double {
       let data = Tensor(rows: [[0, 0]])
