@@ -17,6 +17,16 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
   ("unet", unetTrainings),
   ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),
   ("training", training),
+  (
+    "trace-matching",
+    {
+      [
+        likelihoodAgainstSampling(dimension: 64, width: 1024, batch: 64),
+        likelihoodAgainstSampling(dimension: 2, width: 128, batch: 1024), matchedLikelihood(batch: 256),
+        matchedLikelihood(batch: 4096), traces(dimension: 64), traces(dimension: 3072),
+      ]
+    }
+  ),
   ("times", { [times] }),
 ]
 let wanted = CommandLine.arguments.dropFirst()

@@ -1,3 +1,4 @@
+import RealModule
 import Scorefield
 
 /// Table 2 of "Efficiently Access Diffusion Fisher": how well the trace is had on a chessboard.
@@ -22,6 +23,10 @@ struct Table2 {
     let poolSize: Int
     let nearest: Int
     let hybridTolerance = 1e-3
+    /// Of the likelihoods: samples, the noise-to-signal ratio they are taken at, and the steps of RK4 in its logarithm.
+    let likelihoodSamples: Int
+    let likelihoodFrom = Table2.likelihoodRatio
+    let likelihoodSteps = Table2.likelihoodSteps
     let isQuick: Bool
   }
 
@@ -41,9 +46,21 @@ struct Table2 {
     let bound, largestErrorToBound: Double?
   }
 
+  /// What the likelihood of one method is worth.
+  struct LikelihoodRow: Encodable {
+    let method: String
+    /// Mean absolute error of `log q` against the exact field, medians over the seeds.
+    let nats, bitsPerDim: Double
+    /// The same against the full VJP of the same network; nil where that is the method, or there is no network.
+    let natsToOwnVjp, bitsPerDimToOwnVjp: Double?
+    let spread: [Double]
+  }
+
   static let times = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]
   /// What "0.0" stands for: there the Fisher is singular.
   static let smallestTime = 1e-3
+  static let likelihoodRatio = 0.045
+  static let likelihoodSteps = 60
   static let paper: [String: [Double]] = [
     "vjp of a plain noise network": [6.68, 5.79, 10.46, 20.13, 51.14, 70.95],
     "DF-TM as printed": [3.41, 4.56, 4.13, 4.28, 5.33, 5.81],
@@ -56,7 +73,8 @@ struct Table2 {
     setup = Setup(
       points: 5000, times: Self.times, samples: quick ? 2000 : 4000, seeds: (0..<3).map { seed + $0 },
       plainSteps: quick ? 500 : 4000, steps: quick ? 800 : 4000, batch: 1024, poolSize: quick ? 200_000 : 1_000_000,
-      nearest: 2560, isQuick: quick)
+      nearest: 2560, likelihoodSamples: quick ? 64 : 256,
+      isQuick: quick)
   }
 
   // MARK: One seed
@@ -79,8 +97,8 @@ struct Table2 {
     let ours: TraceMatchedDenoiser
   }
 
-  /// The table; one line per method and time.
-  func rows() -> [Row] {
+  /// The table, one line per method and time, and the likelihoods, one line per method.
+  func rows() -> (traces: [Row], likelihoods: [LikelihoodRow]) {
     let progress = Progress("table2", total: setup.seeds.count * (4 * setup.plainSteps + setup.steps))
     var done = 0
     func advanced(_ count: Int, _ note: String) {
@@ -88,11 +106,14 @@ struct Table2 {
       progress.show(done, note: note)
     }
     // [seed][method][time]
-    let errors = setup.seeds.map { seed -> [[Errors]] in
+    var errors: [[[Errors]]] = []
+    var likelihoods: [[LikelihoodError]] = []
+    for seed in setup.seeds {
       var generator = Generator(seed: seed)
       let data = Chessboard.points(setup.points, using: &generator)
       let trained = train(on: data, using: &generator) { advanced($0, "seed \(seed), \($1)") }
-      return evaluate(trained, on: data, using: &generator)
+      errors.append(evaluate(trained, on: data, using: &generator))
+      likelihoods.append(likelihoodErrors(trained, on: data, seed: seed, using: &generator))
     }
     progress.finish()
     func middle(_ values: [Double]) -> Double {
@@ -100,7 +121,7 @@ struct Table2 {
       return sorted.count % 2 == 1
         ? sorted[sorted.count / 2] : 0.5 * (sorted[sorted.count / 2 - 1] + sorted[sorted.count / 2])
     }
-    return Self.methods.enumerated().flatMap { place, method in
+    let traces = Self.methods.enumerated().flatMap { place, method in
       Self.times.indices.map { index in
         let found = errors.map { $0[place][index] }
         return Row(
@@ -112,6 +133,16 @@ struct Table2 {
           largestErrorToBound: found[0].largestErrorToBound.map { _ in found.map { $0.largestErrorToBound! }.max()! })
       }
     }
+    let perBit = 1 / (2 * Double.log(2))
+    let table = likelihoods[0].indices.map { place in
+      let found = likelihoods.map { $0[place] }
+      let own = found[0].toOwn.map { _ in middle(found.map { $0.toOwn! }) }
+      let nats = middle(found.map(\.toExact))
+      return LikelihoodRow(
+        method: found[0].method, nats: nats, bitsPerDim: nats * perBit, natsToOwnVjp: own,
+        bitsPerDimToOwnVjp: own.map { $0 * perBit }, spread: [found.map(\.toExact).min()!, found.map(\.toExact).max()!])
+    }
+    return (traces, table)
   }
 
   private let schedule = VariancePreserving()
@@ -241,5 +272,58 @@ struct Table2 {
     let momentError = (moment - posterior.covarianceTrace - posterior.mean.squared().sum(-1)).abs()
     let meanError = (data - posterior.mean).norm(-1)
     return (ratio * ratio) * (momentError + meanError * (2 * posterior.mean.norm(-1) + meanError))
+  }
+
+  // MARK: Likelihoods
+
+  private struct LikelihoodError {
+    let method: String
+    let toExact: Double
+    let toOwn: Double?
+  }
+
+  /// How far the likelihoods of each method are from the exact ones, and from those of the full VJP of the same network.
+  private func likelihoodErrors(
+    _ trained: Trained, on data: Tensor, seed: UInt64, using generator: inout Generator
+  ) -> [LikelihoodError] {
+    let field = EmpiricalDenoiser(data: data, on: schedule)
+    let from = schedule.time(atNoiseToSignal: Self.likelihoodRatio)
+    let kernel = schedule.kernel(at: from)
+    let clean = data.selecting(Tensor.randomIntegers([setup.likelihoodSamples], in: 0..<data.batch, using: &generator))
+    let x = kernel.alpha * clean + kernel.sigma * Tensor.normal(clean.shape, using: &generator)
+    let truth = field.posterior(x, at: from).logDensity
+    func found(_ model: some TracedDenoiser) -> Tensor {
+      let answer = logLikelihood(
+        of: x, under: model, from: from, to: 1, prior: .exact(field),
+        solver: .rungeKutta(.rk4, steps: Self.likelihoodSteps))
+      counter.increment()
+      return answer.logLikelihood
+    }
+    func mean(_ a: Tensor, _ b: Tensor) -> Double { (a - b).abs().mean().item }
+    func rows(
+      _ name: String, _ denoiser: any Denoiser, _ others: [(String, any TracedDenoiser)]
+    ) -> [LikelihoodError] {
+      let own = found(WithTrace(denoiser, FullTrace(VJPFisher(denoiser))))
+      let single = WithTrace(denoiser, Hutchinson(VJPFisher(denoiser), probes: 1, seed: seed))
+      let all: [(String, any TracedDenoiser)] = [("\(name), Hutchinson with one probe", single)] + others
+      return [LikelihoodError(method: "\(name), full VJP", toExact: mean(own, truth), toOwn: nil)]
+        + all.map { method, model in
+          let answer = found(model)
+          return LikelihoodError(method: method, toExact: mean(answer, truth), toOwn: mean(answer, own))
+        }
+    }
+    let ours = trained.ours
+    let hybrid = HybridFisher(
+      ours, or: RetrievalFisher(data, nearest: setup.nearest, on: schedule), tolerance: setup.hybridTolerance)
+    return [LikelihoodError(method: "exact field", toExact: mean(found(ExactFisher(field)), truth), toOwn: nil)]
+      + rows(
+        "plain noise network", trained.plain,
+        [
+          ("plain noise network, DF-TM as printed", trained.printed),
+          ("plain noise network, DF-TM centred", trained.centred), ("plain noise network, residual", trained.residual),
+        ])
+      + rows(
+        "trace network", ours,
+        [("trace network, trace head", ours), ("trace network, hybrid", WithTrace(ours, hybrid))])
   }
 }
