@@ -56,7 +56,7 @@ let package = Package(
       ],
       swiftSettings: strict),
     .executableTarget(
-      name: "ScorefieldTool", dependencies: ["Scorefield", "ScorefieldImages", argumentParser],
+      name: "ScorefieldTool", dependencies: ["Scorefield", "ScorefieldImages", argumentParser, realModule],
       swiftSettings: strict),
 
     .target(

@@ -7,21 +7,35 @@ import ScorefieldTensorCore
 ///     y ↦ e^{−(|ω|k)²/8} (sin ω·y, cos ω·y)
 ///
 /// Data under noise of standard deviation `k` have no structure finer than `k`: a network that is shown finer waves there
-/// can only fit noise. The frequencies are log-uniform and are not trained; a seed makes them.
+/// can only fit noise. Coarse waves are log-uniform in `|ω|`, fine ones uniform in a ball: as many of each wavelength as there
+/// are to tell apart. They are not trained; a seed makes them.
 ///
 /// Source: Tancik et al. 2020, arXiv:2006.10739, section 4; the fading is that of Barron et al. 2021, arXiv:2103.13415,
-/// eq. 14, for an eighth of the exponent.
+/// eq. 14, for a quarter of the exponent.
 public struct FourierFeatures: Sendable {
   /// What the waves are made by.
   public struct Configuration: Codable, Sendable, Equatable {
-    /// How many there are.
+    /// How many waves are coarse, and the smallest and the largest `|ω|` of them.
     public var count: Int
-    /// The smallest and the largest `|ω|`.
     public var lowest, highest: Double
+    /// How many are fine, and the largest `|ω|` of them.
+    public var fineCount: Int
+    public var finest: Double
     public var seed: UInt64
 
-    public init(count: Int = 128, lowest: Double = 0.3, highest: Double = 20, seed: UInt64 = 0) {
-      (self.count, self.lowest, self.highest, self.seed) = (count, lowest, highest, seed)
+    public init(
+      count: Int = 128, lowest: Double = 0.3, highest: Double = 20, fineCount: Int = 384, finest: Double = 80,
+      seed: UInt64 = 0
+    ) {
+      (self.count, self.lowest, self.highest) = (count, lowest, highest)
+      (self.fineCount, self.finest, self.seed) = (fineCount, finest, seed)
+    }
+
+    /// Why there are no such waves; nil where there are.
+    var problem: String? {
+      count > 0 && fineCount >= 0 && lowest > 0 && highest >= lowest && highest.isFinite && finest > 0
+        && finest.isFinite
+        ? nil : "there are waves, 0 < lowest ≤ highest, and finest is above 0"
     }
   }
 
@@ -31,13 +45,15 @@ public struct FourierFeatures: Sendable {
   public var count: Int { 2 * frequencies.batch }
 
   public init(_ configuration: Configuration, dimension: Int) {
-    guard configuration.count > 0, configuration.lowest > 0, configuration.highest >= configuration.lowest else {
-      fatalError("FourierFeatures(\(configuration)): needs waves, and 0 < lowest ≤ highest")
-    }
+    if let problem = configuration.problem { fatalError("FourierFeatures(\(configuration)): \(problem)") }
     var generator = Generator(seed: configuration.seed)
-    let directions = Tensor.normal([configuration.count, dimension], using: &generator)
+    let total = configuration.count + configuration.fineCount
+    let directions = Tensor.normal([total, dimension], using: &generator)
+    let shares = Tensor.uniform([total, 1], using: &generator)
     let span = Double.log(configuration.highest / configuration.lowest)
-    let sizes = configuration.lowest * (span * Tensor.uniform([configuration.count, 1], using: &generator)).exp()
+    let coarse = configuration.lowest * (span * shares[..<configuration.count]).exp()
+    let fine = configuration.finest * shares[configuration.count...].pow(1 / Double(dimension))
+    let sizes = Tensor.concatenated([coarse, fine])
     frequencies = sizes * directions / directions.norm(-1, keeping: true)
     fading = sizes.squared().squeezed(1) / 8
   }

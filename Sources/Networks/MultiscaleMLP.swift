@@ -3,8 +3,8 @@ import ScorefieldTensorCore
 
 /// An MLP that sees points of few dimensions at every scale down to that of their noise.
 ///
-/// Beside the point in units of its spread and the features of its noise go plane waves and, in the plane, learned grids,
-/// faded where the noise is wider than they are. It must know the scale: `noise` is `log k` and `x` is `y/√(s² + k²)`,
+/// Beside the point in units of its spread and the features of its noise go plane waves, faded where the noise is wider than
+/// they are. It must know the scale: `noise` is `log k` and `x` is `y/√(s² + k²)`,
 /// which is what preconditioning for data of standard deviation `s` gives.
 public struct MultiscaleMLP: Network {
   /// What it is made by.
@@ -15,24 +15,28 @@ public struct MultiscaleMLP: Network {
     /// `s`.
     public var sigmaData: Double
     public var waves: FourierFeatures.Configuration
-    /// Grids over the plane; nil for none.
-    public var grids: GridFeatures.Configuration?
     /// The length of a condition; 0 for none.
     public var conditionWidth: Int
 
     public init(
-      dimension: Int, width: Int = 128, depth: Int = 4, sigmaData: Double,
-      waves: FourierFeatures.Configuration = .init(), grids: GridFeatures.Configuration? = nil, conditionWidth: Int = 0
+      dimension: Int, width: Int = 256, depth: Int = 3, sigmaData: Double,
+      waves: FourierFeatures.Configuration = .init(), conditionWidth: Int = 0
     ) {
       (self.dimension, self.width, self.depth, self.sigmaData) = (dimension, width, depth, sigmaData)
-      (self.waves, self.grids, self.conditionWidth) = (waves, grids, conditionWidth)
+      (self.waves, self.conditionWidth) = (waves, conditionWidth)
+    }
+
+    /// Why no network can be made of it; nil where one can.
+    public var problem: String? {
+      guard dimension > 0, width > 0, depth > 0, sigmaData > 0, sigmaData.isFinite, conditionWidth >= 0
+      else { return "dimension, width and depth are at least 1, and sigmaData is above 0" }
+      return waves.problem
     }
   }
 
   public let configuration: Configuration
   private let waves: FourierFeatures
   private let noiseFeatures: SinusoidalFeatures
-  private var grids: GridFeatures?
   private var layers: [Linear]
   private var last: Linear
 
@@ -40,17 +44,11 @@ public struct MultiscaleMLP: Network {
 
   /// A network with random parameters, `float32`.
   public init(_ configuration: Configuration, using generator: inout Generator) {
-    guard configuration.dimension > 0, configuration.width > 0, configuration.depth > 0, configuration.sigmaData > 0,
-      configuration.grids == nil || configuration.dimension == 2
-    else {
-      fatalError("MultiscaleMLP(\(configuration)): sizes are at least 1, and grids are for points of the plane")
-    }
+    if let problem = configuration.problem { fatalError("MultiscaleMLP(\(configuration)): \(problem)") }
     self.configuration = configuration
     waves = FourierFeatures(configuration.waves, dimension: configuration.dimension)
     noiseFeatures = SinusoidalFeatures(3, from: 0.5, to: 2)
-    grids = configuration.grids.map { GridFeatures($0, using: &generator) }
-    var inputs =
-      configuration.dimension + noiseFeatures.count + waves.count + (grids?.count ?? 0) + configuration.conditionWidth
+    var inputs = configuration.dimension + noiseFeatures.count + waves.count + configuration.conditionWidth
     layers = (0..<configuration.depth).map { _ in
       defer { inputs = configuration.width }
       return Linear(inputs, configuration.width, using: &generator)
@@ -59,19 +57,17 @@ public struct MultiscaleMLP: Network {
   }
 
   public mutating func visit(_ visitor: inout ParameterVisitor) {
-    visitor(&grids, "grids")
     visitor(&layers, "layers")
     visitor(&last, "last")
   }
 
   public func features(_ x: Tensor, noise: Tensor, condition: Tensor?) -> Tensor {
     let (rows, type) = (x.flattened, x.elementType)
-    // Fine waves and grids want more digits than a narrow type has.
+    // Fine waves want more digits than a narrow type has.
     let wide = type.bitWidth < 32 ? ElementType.float32 : type
     let k = noise.to(wide).exp().expanded(at: 1)
     let y = rows.to(wide) * (k.squared() + configuration.sigmaData * configuration.sigmaData).sqrt()
     var inputs = [rows, noiseFeatures(noise).to(type), waves(y, noise: k).to(type)]
-    if let grids { inputs.append(grids(y, noise: k).to(type)) }
     if configuration.conditionWidth > 0 {
       inputs.append(condition ?? .zeros([x.batch, configuration.conditionWidth], type: type, on: x.device))
     }

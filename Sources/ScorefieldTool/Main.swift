@@ -36,5 +36,8 @@ struct Root: ParsableCommand {
     commandName: "scorefield",
     abstract: "Diffusion models and the field beneath them: score, Fisher, likelihood.",
     version: "0.1.0",
-    subcommands: [FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, TrainCommand.self, DemoCommand.self])
+    subcommands: [
+      FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, TrainCommand.self, ReproduceCommand.self,
+      DemoCommand.self,
+    ])
 }

@@ -41,13 +41,6 @@ extension Tensor {
     let size = shape
     return Self.upsample(argument, .ints([size[2] * factor, size[3] * factor]))
   }
-  /// Values between the pixels, bilinear; beyond the border those of the border.
-  ///
-  /// - Parameter places: Where, shape `[B, h, w, 2]`: column and row, from −1 at the first pixel's centre to 1 at the last's.
-  /// - Returns: Shape `[B, C, h, w]`.
-  public func sampledBilinearly(at places: Tensor) -> Tensor {
-    Self.gridSampler(argument, places.argument, .int(0), .int(1), .flag(true))
-  }
   /// A border around the last axes: left and right of the last, then of the one before, and so on.
   public func padded(_ widths: Int..., with value: Double = 0) -> Tensor {
     Self.pad(argument, .ints(widths), .double(value))
@@ -103,8 +96,11 @@ extension Tensor {
     query: Tensor, key: Tensor, value: Tensor, scale: Double? = nil, mask: Tensor? = nil
   ) -> Tensor {
     let scale = scale ?? 1 / Double(query.shape[query.rank - 1]).squareRoot()
-    let logits = query.matmul(key.transposed) * scale
-    return (mask.map { logits.replacing(with: -.infinity, where: .!$0) } ?? logits).softmax(-1).matmul(value)
+    var logits = (query * scale).matmul(key.transposed)
+    if let mask { logits = logits.replacing(with: -.infinity, where: .!mask) }
+    // Softmax, but divided where there is less to divide.
+    let weights = (logits - logits.max(-1, keeping: true).detached()).exp()
+    return weights.matmul(value) / weights.sum(-1, keeping: true)
   }
 
   private static let linear = Operator("aten::linear")
@@ -113,7 +109,6 @@ extension Tensor {
   private static let averagePool = Operator("aten::avg_pool2d", as: "averagePooled")
   private static let maxPool = Operator("aten::max_pool2d", as: "maxPooled")
   private static let upsample = Operator("aten::upsample_nearest2d", as: "upsampledNearest")
-  private static let gridSampler = Operator("aten::grid_sampler_2d", as: "sampledBilinearly")
   private static let pad = Operator("aten::constant_pad_nd", as: "padded")
   private static let groupNorm = Operator("aten::group_norm", as: "groupNormalized")
   private static let mean = Operator("aten::mean", "dim")

@@ -9,7 +9,7 @@
 /// - Cost: `O(count)` at the beginning of each epoch, four bytes a sample.
 ///
 /// Source: Durstenfeld 1964, doi:10.1145/364520.364540, for the shuffle; Steele, Lea & Flood 2014,
-/// doi:10.1145/2714064.2660195, for its random numbers; Lemire 2019, doi:10.1145/3230636, for drawing below a bound.
+/// doi:10.1145/2714064.2660195, for its random numbers.
 public struct DataOrder: Codable, Sendable, Equatable {
   /// How many samples there are.
   public let count: Int
@@ -85,13 +85,6 @@ private struct SplitMix64 {
     return z ^ (z >> 31)
   }
 
-  /// Uniform among the numbers below a bound.
-  mutating func next(below bound: UInt64) -> UInt64 {
-    var (high, low) = next().multipliedFullWidth(by: bound)
-    if low < bound {
-      let threshold = (0 &- bound) % bound
-      while low < threshold { (high, low) = next().multipliedFullWidth(by: bound) }
-    }
-    return high
-  }
+  /// Uniform among the numbers below a bound, each as likely as another to within `bound / 2⁶⁴`.
+  mutating func next(below bound: UInt64) -> UInt64 { next().multipliedFullWidth(by: bound).high }
 }

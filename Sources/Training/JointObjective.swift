@@ -12,9 +12,19 @@ public struct JointObjective: Objective {
   public let denoising: DenoisingObjective
   public let traceLoss: TraceLoss
   public let traceWeight: Double
+  /// Where the trace's posteriors come from; nil for single draws.
+  public let traceTargets: StableTargets?
 
-  public init(_ denoising: DenoisingObjective, loss: TraceLoss = .relative(), weight: Double = 1) {
+  /// - Parameters:
+  ///   - denoising: The denoiser's objective.
+  ///   - traceTargets: Where the trace's posteriors come from; the denoiser's own targets where left out.
+  ///   - loss: How an error of the trace counts.
+  ///   - weight: What the trace weighs against the denoiser.
+  public init(
+    _ denoising: DenoisingObjective, traceTargets: StableTargets? = nil, loss: TraceLoss = .relative, weight: Double = 1
+  ) {
     (self.denoising, self.traceLoss, self.traceWeight) = (denoising, loss, weight)
+    self.traceTargets = traceTargets ?? denoising.targets
   }
 
   public func loss(
@@ -22,6 +32,8 @@ public struct JointObjective: Objective {
   ) -> Tensor {
     let sample = denoising.sample(of: batch, on: model.schedule, using: &generator)
     let posterior = denoising.targets?.target(for: sample, condition: batch.condition)
+    let tracePosterior =
+      denoising.targets == nil ? traceTargets?.target(for: sample, condition: batch.condition) : posterior
     let type = model.network.trunk.elementType
     let question = sample.question(model.preconditioning, type: type)
     let (output, scalar) = model.network(
@@ -29,7 +41,7 @@ public struct JointObjective: Objective {
     let prediction = output.to(sample.point.elementType)
     let predicted = sample.conversion(prediction.detached(), from: model.preconditioning.head, to: .noise)
     let target = TraceTarget(
-      model.form, at: sample, posterior: posterior ?? PosteriorTarget(data: sample.data, noise: sample.noise),
+      model.form, at: sample, posterior: tracePosterior ?? PosteriorTarget(data: sample.data, noise: sample.noise),
       predictedNoise: predicted, sigmaData: model.preconditioning.sigmaData)
     let trace = target.loss(of: scalar.to(sample.point.elementType), traceLoss)
     let main = denoising.loss(

@@ -10,7 +10,7 @@ public final class MetricsLog {
   public enum Beginning: Sendable, Equatable {
     /// Nothing.
     case empty
-    /// The bytes up to an ``offset`` that was saved with a state.
+    /// The bytes up to an ``MetricsLog/offset`` that was saved with a state.
     case offset(Int)
     /// The lines up to the first whose `step` is later, or which is not whole.
     case step(Int)

@@ -29,7 +29,7 @@ public struct PooledObjective: Objective {
   ///   - generator: Where times and noise come from.
   public init(
     _ count: Int, of data: Tensor, times: any TimeDistribution, for model: TraceMatchedDenoiser,
-    loss: TraceLoss = .relative(), weight: Double = 1, using generator: inout Generator
+    loss: TraceLoss = .relative, weight: Double = 1, using generator: inout Generator
   ) {
     guard count > 0, !(model.form is PredictionErrorForm) else {
       fatalError("PooledObjective(\(count)): needs points, and a form that does not ask the denoiser")

@@ -7,6 +7,9 @@ import ScorefieldTensorCore
 ///
 ///     wᵢ ∝ exp(−|x̄ − yᵢ|²/(2k²)),   x̄ = x_t/α,   k = σ/α
 ///
+/// Where the conditions of the reference are known, a sample's posterior is over those points that share its own; one whose
+/// condition is all zeros has them all.
+///
 /// With the whole data set as the reference they are exact; with a part of it they are biased towards it, the less the
 /// larger it is.
 ///
@@ -17,12 +20,20 @@ public struct StableTargets: Sendable {
   /// The reference without its mean, `[M, d]`, and that mean, `[d]`; `float64`, for logits are large where noise is small.
   private let rows, centre: Tensor
   private let squares: Tensor
+  /// The class of each reference point as a row of zeros with a one, `[M, c]`; nil where nothing is known of them.
+  private let classes: Tensor?
 
-  /// - Parameter reference: Points, shape `[M, …]`.
-  public init(over reference: Tensor) {
-    guard reference.rank >= 1, reference.batch > 0 else {
-      fatalError("StableTargets(over: \(reference.shape)): needs at least one point")
+  /// - Parameters:
+  ///   - reference: Points, shape `[M, …]`.
+  ///   - conditions: The class of each as a row of zeros with a one, shape `[M, c]`.
+  public init(over reference: Tensor, conditions: Tensor? = nil) {
+    guard reference.rank >= 1, reference.batch > 0, conditions == nil || conditions!.shape.first == reference.batch
+    else {
+      fatalError(
+        "StableTargets(over: \(reference.shape), conditions: \(conditions.map { "\($0.shape)" } ?? "none")): needs at least "
+          + "one point, and a row of classes for each")
     }
+    classes = conditions?.to(.float64)
     let points = reference.to(.float64).flattened
     centre = points.mean(0)
     rows = points - centre
@@ -36,12 +47,11 @@ public struct StableTargets: Sendable {
   ///
   /// - Parameters:
   ///   - sample: The samples.
-  ///   - condition: What is known of them: nothing, for the reference set's points have none of their own. A posterior over
-  ///     all points would teach a network to ignore its condition.
-  /// - Returns: The posteriors.
+  ///   - condition: The classes of the samples, as rows like those of the reference; zeros, or nil, for all classes.
+  /// - Returns: The posteriors over the points of each sample's class.
   public func target(for sample: PathSample, condition: Tensor? = nil) -> PosteriorTarget {
-    guard condition == nil else {
-      fatalError("target(for:condition:): posteriors are those of all the data; take single draws with conditions")
+    guard condition == nil || classes != nil else {
+      fatalError("target(for:condition:): the reference points have no classes; take single draws with conditions")
     }
     return withoutGradient {
       let type = sample.point.elementType
@@ -57,7 +67,14 @@ public struct StableTargets: Sendable {
       for first in stride(from: 0, to: rows.batch, by: step) {
         let range = first..<min(first + step, rows.batch)
         let tile = rows[range]
-        let weights = sums.admit((origin.matmul(tile.transposed) - 0.5 * squares[range]) * precision)
+        var logits = (origin.matmul(tile.transposed) - 0.5 * squares[range]) * precision
+        if let condition, let classes {
+          let given = condition.to(.float64)
+          let isOther = (given.matmul(classes[range].transposed) .== 0) .& (given.sum(-1, keeping: true) .> 0)
+          // Not −∞: a tile may hold no point of a class.
+          logits = logits.replacing(with: -1e300, where: isOther)
+        }
+        let weights = sums.admit(logits)
         let mass = weights.sum(-1, keeping: true)
         let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
         let spread = weights.matmul(squares[range].expanded(at: 1)) - mass * mean.squared().sum(-1, keeping: true)

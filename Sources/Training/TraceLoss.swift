@@ -6,13 +6,13 @@ import ScorefieldTensorCore
 public enum TraceLoss: Sendable {
   /// `|y − y*|²` of the network's own output: its minimiser is the mean, whatever the noise of the target.
   case squared
-  /// Huber's loss of the trace's error in units of what is hard at its noise level, for targets without noise.
+  /// The trace's error in units of what is hard at its noise level, for targets without noise.
   ///
-  ///     smooth-L1_β((g − g*)/n),   g = 1 − V/d = σ² tr F/d,   n = √(⟨|g*|⟩ ⟨|g* − g_N|⟩)
+  ///     |g − g*|/n,   g = 1 − V/d = σ² tr F/d,   n = √(⟨|g*|⟩ ⟨|g* − g_N|⟩)
   ///
   /// `⟨·⟩` is a mean over samples of about the same noise, and `g_N = 1 − s²/(s² + k²)` is what Gaussian data would have: an
   /// error counts by the size of the trace, and by how far it is from what needs no learning.
-  case relative(beta: Double = 0.1)
+  case relative
 }
 
 /// What a trace head is to learn at some points, ready to be compared.
@@ -69,9 +69,7 @@ struct TraceTarget: Sendable {
   func loss(of output: Tensor, _ loss: TraceLoss) -> Tensor {
     switch loss {
     case .squared: return (output - (moment - shift) / scale).squared()
-    case .relative(let beta):
-      let error = (rate * (shift + scale * output - moment) / size).abs()
-      return (error - 0.5 * beta).replacing(with: (0.5 / beta) * error.squared(), where: error .< beta)
+    case .relative: return (rate * (shift + scale * output - moment) / size).abs()
     }
   }
 }

@@ -34,7 +34,8 @@ public struct TrainingRun<O: Objective>: Sendable {
     (self.objective, self.settings, architecture, step) = (objective, settings, model, 0)
     parameters = model.parameters
     optimizer = AdamW(
-      for: parameters, beta1: settings.beta1, beta2: settings.beta2, weightDecay: settings.weightDecay)
+      for: parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+      weightDecay: settings.weightDecay)
     (self.averaging, self.generator) = (averaging, generator)
   }
 
@@ -42,6 +43,9 @@ public struct TrainingRun<O: Objective>: Sendable {
   public var model: O.Model { architecture.replacing(parameters: parameters) }
   /// The model with the averaged parameters.
   public var averagedModel: O.Model { architecture.replacing(parameters: averaging.average) }
+
+  /// Whether all parameters and their average are numbers.
+  public var isFinite: Bool { (parameters + averaging.average).allSatisfy { $0.isFinite().all() } }
 
   /// What one step came to.
   public struct Step: Sendable {
@@ -115,7 +119,7 @@ extension TrainingRun {
     copy.optimizer = AdamW(
       restoring: .init(
         firstMoments: try part("optimizer.first"), secondMoments: try part("optimizer.second"), steps: steps),
-      beta1: settings.beta1, beta2: settings.beta2, weightDecay: settings.weightDecay)
+      beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, weightDecay: settings.weightDecay)
     copy.averaging.average = try part("average")
     copy.generator = Generator(restoring: generator)
     return copy

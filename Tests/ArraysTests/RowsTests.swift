@@ -85,6 +85,20 @@ import Testing
       folder.error(inRow: 1, "is blue", repair: "paint it").path == "\(golden("folder"))/\(folder.names[1])")
   }
 
+  @Test("a folder knows the shape of any picture before it is unpacked")
+  func headers() throws {
+    let pictures = try names(in: golden("")).filter { $0.hasSuffix(".png") }
+    #expect(pictures.count > 8)
+    for name in pictures {
+      try inTemporaryFolder { path in
+        try put(contents(of: golden(name)), at: "\(path)/a.png")
+        let (folder, picture) = (try PNGFolder(path), try PNG.read(golden(name)))
+        #expect(folder.shape == [1] + picture.shape && folder.names == ["a.png"])
+        #expect(try bits(folder.rows([0])) == bits(picture))
+      }
+    }
+  }
+
   @Test("a folder of pictures of two sizes is refused before any is unpacked")
   func sizes() throws {
     try inTemporaryFolder { folder in

@@ -52,6 +52,8 @@ def main():
     first += [image(1700000020.25, 4, "samples/grey", "grey.png", 5, 7, 1)]
     write(f"{folder}/events.out.tfevents.1700000000.host.1", 1700000000.5, 0, first)
     second = [scalars(1700000100.0 + step, step, loss=-float(step), rate=float("nan")) for step in range(5, 7)]
+    # Where numbers become a byte longer.
+    second += [scalars(1700000150.0, step, loss=0.5) for step in (127, 128, 16383, 16384)]
     second += [scalars(1700000200.0, 2**40, loss=float("inf"))]
     second += [image(1700000200.0, 6, "samples/colour", "colour-alpha.png", 5, 7, 4)]
     write(f"{folder}/events.out.tfevents.1700000100.host.2", 1700000099.0, 5, second)

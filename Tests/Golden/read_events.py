@@ -25,7 +25,8 @@ def main():
     # Steps 5 to 7 of the first file are forgotten.
     loss = [(event.wall_time, event.step, event.value) for event in events.Scalars("loss")]
     expected = [(1700000001.0 + step, step, float(np.float32(1 / (1 + step)))) for step in range(5)]
-    expected += [(1700000105.0, 5, -5.0), (1700000106.0, 6, -6.0), (1700000200.0, 2**40, math.inf)]
+    expected += [(1700000105.0, 5, -5.0), (1700000106.0, 6, -6.0)]
+    expected += [(1700000150.0, step, 0.5) for step in (127, 128, 16383, 16384)] + [(1700000200.0, 2**40, math.inf)]
     assert loss == expected, loss
     rate = [event.value for event in events.Scalars("rate")]
     assert rate[:5] == [0.0] * 5 and len(rate) == 7 and all(map(math.isnan, rate[5:])), rate

@@ -55,12 +55,13 @@ struct Specimen: Sendable, CustomStringConvertible {
     .init(
       "multiscale MLP",
       MultiscaleMLP.Configuration(
-        dimension: 3, width: 8, depth: 2, sigmaData: 0.7, waves: .init(count: 6, lowest: 0.3, highest: 3)), [3, 3]),
+        dimension: 3, width: 8, depth: 2, sigmaData: 0.7, waves: .init(count: 6, lowest: 0.3, highest: 3, fineCount: 0)),
+      [3, 3]),
     .init(
-      "multiscale MLP with grids",
+      "conditional multiscale MLP",
       MultiscaleMLP.Configuration(
-        dimension: 2, width: 8, depth: 1, sigmaData: 0.7, waves: .init(count: 4, lowest: 0.3, highest: 3),
-        grids: .init(resolutions: [3, 5], extent: 4), conditionWidth: 2), [4, 2]),
+        dimension: 2, width: 8, depth: 1, sigmaData: 0.7,
+        waves: .init(count: 4, lowest: 0.3, highest: 3, fineCount: 3, finest: 4), conditionWidth: 2), [4, 2]),
     .init("U-Net of one level", UNet.Configuration(channels: 2, width: 4, multipliers: [1], blocks: 1), [3, 2, 3, 5]),
     .init(
       "conditional U-Net",

@@ -125,6 +125,13 @@ import Testing
     arguments: [UNet.Configuration.grey8, UNet.Configuration.colour32, UNet.Configuration.colour64])
   func conditions(_ preset: @Sendable (Int) -> UNet.Configuration) { #expect(preset(10).conditionWidth == 10) }
 
+  @Test("heads and attention of presets")
+  func heads() {
+    #expect(UNet.Configuration.grey8().attention.isEmpty && UNet.Configuration.grey8().embeddingWidth == 64)
+    #expect(UNet.Configuration.colour32().attention == [1] && UNet.Configuration.colour32().heads == 4)
+    #expect(UNet.Configuration.colour64().attention == [2, 3] && UNet.Configuration.colour64().heads == 4)
+  }
+
   @Test("a configuration survives JSON")
   func coding() throws {
     let configuration = UNet.Configuration.colour32(conditionWidth: 10)
@@ -181,7 +188,7 @@ import Testing
     "condition": Mistake("UNet([2, 8, 8], [2], [2, 5]): the network is made for conditions [2, 0]") {
       ask([2, 8, 8], condition: [2, 5])
     },
-    "heads": Mistake("SelfAttention(6, heads: 4): the heads do not divide the channels") {
+    "heads": Mistake("embeddingWidth: 24)): the heads do not divide the channels") {
       _ = make(.init(channels: 1, width: 6, multipliers: [1], blocks: 1, attention: [0], heads: 4))
     },
     "level": Mistake("levels with attention are 0 to 0") {

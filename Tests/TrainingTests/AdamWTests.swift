@@ -130,8 +130,14 @@ import Testing
     Self.expectIdentical(parameters, expected)
     parameters = [gradient.transposed]
     var c = AdamW(for: parameters)
-    c.step(&parameters, gradients: [.ones([3, 5])], learningRate: 0.1)
-    expectClose(parameters[0], gradient.transposed - 0.1, within: 1e-7)
+    let other = SplitMix(seed: 2).unit([3, 5])
+    c.step(&parameters, gradients: [other], learningRate: 0.1)
+    expectClose(parameters[0], gradient.transposed - 0.1 * other.sign(), within: 1e-6)
+    // The same with memory of its own: an elementwise result has the order of its argument.
+    parameters = [gradient.transposed * 1]
+    c = AdamW(for: parameters)
+    c.step(&parameters, gradients: [other], learningRate: 0.1)
+    expectClose(parameters[0], gradient.transposed - 0.1 * other.sign(), within: 1e-6)
   }
 
   @Test("a step writes into the memory it has, where nobody else has it")

@@ -82,6 +82,10 @@ import Testing
           "row 2 has the grey level 17, outside 0…16; say how many levels there are, or give floating-point numbers"
         ),
         (
+          array(.int8, [0, 1, 2, 3, 4, -1] as [Int8], shape: [3, 2]),
+          "row 2 has the grey level -1, outside 0…16; say how many levels there are, or give floating-point numbers"
+        ),
+        (
           array(.int64, [0, 1, 2, .min, 17, -1], shape: [3, 2]),
           "row 1 has the grey level -9223372036854775808, outside 0…16; "
             + "say how many levels there are, or give floating-point numbers"

@@ -34,6 +34,8 @@ import Testing
       clock.now = 1_700_000_100 + Double(step)
       try second.append([("loss", -Double(step)), ("rate", .nan)], at: step)
     }
+    clock.now = 1_700_000_150
+    for step in [127, 128, 16383, 16384] { try second.append([("loss", 0.5)], at: step) }
     clock.now = 1_700_000_200
     try second.append([("loss", .infinity)], at: 1 << 40)
     try second.append(png: Bytes(mapping: golden("arrays/colour-alpha.png")), tag: "samples/colour", at: 6)
@@ -76,7 +78,7 @@ import Testing
     try withTemporaryFolder { folder in
       try writeGolden(in: folder)
       let answer = try Self.run(Self.python!, [golden("read_events.py"), folder])
-      #expect(answer.status == 0 && answer.output == "8 losses, 7 rates and 2 pictures are right\n")
+      #expect(answer.status == 0 && answer.output == "12 losses, 7 rates and 2 pictures are right\n")
     }
   }
 
@@ -89,7 +91,7 @@ import Testing
       #expect((before...before + 60).contains(Int(name[3])!) && name.last! == "\(getpid())")
       #expect(try EventFile(in: folder).path < EventFile(in: folder).path)
 
-      for other in ["4000000000.a.1", "99999999999999999999999.a.1", "x", "9223372036854775807"] {
+      for other in ["4000000000.a.1", "50000000000.a.1", "99999999999999999999999.a.1", "x", "9223372036854775807"] {
         try put([], at: "\(folder)/events.out.tfevents.\(other)")
       }
       let next = try EventFile(in: folder, from: 0, host: "a/b c", process: 7) { 3 }
@@ -130,12 +132,16 @@ import Testing
   }
 
   @Test("what is no picture stops the process")
-  func noPicture() async {
-    await #expect(processExitsWith: .failure) {
-      try withTemporaryFolder { folder in
-        try EventFile(in: folder).append(
-          png: Bytes(copying: UnsafeRawBufferPointer(start: nil, count: 0)), tag: "", at: 0)
-      }
+  func noPicture() async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "scorefield-\(UUID())").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [folder = folder as String] in
+      let file = try EventFile(in: folder)
+      try file.append(png: Bytes(copying: UnsafeRawBufferPointer(start: nil, count: 0)), tag: "", at: 0)
     }
+    let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(message.contains("EventFile.append(png:): not the bytes of a .png file"))
   }
 }

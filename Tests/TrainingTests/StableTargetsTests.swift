@@ -62,6 +62,28 @@ import Testing
     #expect(draw.residual == nil && draw.spread == nil)
   }
 
+  @Test("a sample with a class has the posterior over its class, one without over all, in tiles of any class")
+  func classes() {
+    // Sorted by class, more than a tile holds: most tiles have no point of a given class.
+    let data = SplitMix(seed: 5).symmetric([6000, 2])
+    let labels = Tensor((0..<6000).map { $0 / 2000 })
+    let schedule = EDMSchedule()
+    let count = 900
+    let times = SplitMix(seed: 7).uniform(count).map { 0.05 + $0 }
+    let sample = PathSample(
+      data: data[..<count], noise: SplitMix(seed: 6).unit([count, 2]), kernels: KernelBatch(schedule, at: times))
+    let given = Tensor((0..<count).map { $0 % 3 }).oneHot(3).to(.float64)
+    let hidden = Tensor((0..<count).map { $0 % 4 == 0 ? 0.0 : 1 }).expanded(at: 1)
+    let found = StableTargets(over: data, conditions: labels.oneHot(3)).target(for: sample, condition: given * hidden)
+    for row in stride(from: 0, to: count, by: 53) {
+      let own = row % 4 == 0 ? data : data[(2000 * (row % 3))..<(2000 * (row % 3 + 1))]
+      let expected = exactTarget(
+        EmpiricalDenoiser(data: own, on: schedule), sample.point[row..<(row + 1)], at: times[row])
+      expectClose(found.data[row..<(row + 1)], expected.data, within: 1e-9)
+      #expect(abs(found.residual![row].item - expected.residual!.item) < 1e-9)
+    }
+  }
+
   @Test("posteriors over all the data are no targets for samples with conditions")
   func conditions() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
