@@ -75,7 +75,7 @@ import Testing
     }
     let middle = looseness.sorted()[looseness.count / 2]
     #expect(decided > 30)
-    #expect(middle < 3000, "\(middle) of \(decided)")
+    #expect(middle < 300, "\(middle) of \(decided)")
   }
 
   @Test("Spec: F8 the bound is the one that is derived", arguments: [0.3, 0.9, 4])
