@@ -25,7 +25,11 @@ struct TrainingOptions: ParsableArguments {
       """)
   var traceForm = "posterior-variance"
 
-  @Option(help: "stable (posteriors over the data) or single (one draw each); the default is stable for trace.")
+  @Option(
+    help: """
+      stable (posteriors over the data), single (one draw each), or own (single draws, and for the trace head the denoiser's own \
+      derivative: for likelihoods); the default is stable for trace.
+      """)
   var targets: String?
 
   @Option(help: "How many steps.")
@@ -80,7 +84,7 @@ struct TrainingOptions: ParsableArguments {
     try oneOf(network ?? "mlp", ["mlp", "multiscale", "unet"], "--network")
     try oneOf(prediction, NamedHead.allCases.map(\.rawValue), "--prediction")
     try oneOf(traceForm, NamedTraceForm.allCases.map(\.rawValue), "--trace-form")
-    try oneOf(targets ?? "stable", ["stable", "single"], "--targets")
+    try oneOf(targets ?? "stable", ["stable", "single", "own"], "--targets")
     try oneOf(precision, ["float32", "bfloat16"], "--precision")
     try require(steps > 0 && steps <= 100_000_000, "--steps", steps, "give a number from 1 to 100000000")
     try require(batch > 0 && batch <= 1 << 20, "--batch", batch, "give a number from 1 to 1048576")
