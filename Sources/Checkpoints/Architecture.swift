@@ -18,6 +18,65 @@ public enum Architecture: Codable, Sendable, Equatable {
     }
   }
 
+  /// The kind of network, as a file names it.
+  public var kind: String {
+    switch self {
+    case .mlp: Kind.mlp.rawValue
+    case .multiscale: Kind.multiscale.rawValue
+    case .unet: Kind.unet.rawValue
+    }
+  }
+
+  /// Units of a hidden layer, or channels at the size of an image.
+  public var width: Int {
+    switch self {
+    case .mlp(let configuration): configuration.width
+    case .multiscale(let configuration): configuration.width
+    case .unet(let configuration): configuration.width
+    }
+  }
+
+  /// Hidden layers, or residual blocks of a level.
+  public var depth: Int {
+    switch self {
+    case .mlp(let configuration): configuration.depth
+    case .multiscale(let configuration): configuration.depth
+    case .unet(let configuration): configuration.blocks
+    }
+  }
+
+  /// The length of a condition; 0 for none.
+  public var conditionWidth: Int {
+    switch self {
+    case .mlp(let configuration): configuration.conditionWidth
+    case .multiscale(let configuration): configuration.conditionWidth
+    case .unet(let configuration): configuration.conditionWidth
+    }
+  }
+
+  /// Why no network for samples of a shape can be made; nil where one can.
+  func problem(for sampleShape: [Int]) -> String? {
+    let dimension = sampleShape.reduce(1, *)
+    func points(_ own: Int, _ problem: String?) -> String? {
+      problem ?? (own == dimension ? nil : "it is for points of \(own) numbers, and a sample has \(dimension)")
+    }
+    // A larger one would not fit into memory before it is compared with the weights.
+    guard max(width, depth, conditionWidth) <= 1 << 16 else { return "widths and depths are at most \(1 << 16)" }
+    switch self {
+    case .mlp(let configuration): return points(configuration.dimension, configuration.problem)
+    case .multiscale(let configuration): return points(configuration.dimension, configuration.problem)
+    case .unet(let configuration):
+      if let problem = configuration.problem { return problem }
+      let factor = 1 << (configuration.multipliers.count - 1)
+      guard
+        sampleShape.count == 3 && sampleShape[0] == configuration.channels
+          || sampleShape.count == 2 && configuration.channels == 1,
+        sampleShape.suffix(2).allSatisfy({ $0 % factor == 0 })
+      else { return "it is for \(configuration.channels) channels of sides that \(factor) divides, not \(sampleShape)" }
+      return nil
+    }
+  }
+
   private enum Kind: String, CodingKey { case mlp, multiscale, unet }
 
   public init(from decoder: any Decoder) throws {

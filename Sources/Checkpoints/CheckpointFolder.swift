@@ -30,6 +30,12 @@ public struct CheckpointFolder: Sendable {
   /// Whether something is there that says what a network is made by.
   public var hasConfiguration: Bool { access(configurationPath, F_OK) == 0 }
 
+  /// Whether there is a state to go on from, damaged or not.
+  public func hasState() throws(ArrayFileError) -> Bool { try !steps().isEmpty }
+
+  /// Whether there are weights of a model.
+  public var hasModel: Bool { access(modelPath, F_OK) == 0 }
+
   /// The weights of the model.
   public func readModel() throws(ArrayFileError) -> SafeTensorsFile { try SafeTensorsFile(modelPath) }
 

@@ -15,6 +15,8 @@ public final class CheckpointWriter: Sendable {
   public let folder: CheckpointFolder
   /// Open as long as the folder is claimed; the system gives it back when the process ends, however it ends.
   private let claim: Int32
+  /// The folders that were not there before, outermost first.
+  private let made: [String]
 
   /// What only a killed writer leaves behind.
   private static let temporaryPrefix = ".checkpoint-"
@@ -26,8 +28,9 @@ public final class CheckpointWriter: Sendable {
   /// - Parameter folder: The folder; those around it are made too.
   /// - Throws: Where it cannot be made, or somebody writes into it already.
   public init(_ folder: CheckpointFolder) throws(ArrayFileError) {
-    try Self.make(folder.path)
-    try Self.make(folder.statePath)
+    var made: [String] = []
+    try Self.make(folder.path, &made)
+    try Self.make(folder.statePath, &made)
     let descriptor = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw ArrayFileError(
@@ -41,7 +44,7 @@ public final class CheckpointWriter: Sendable {
         folder.path, .cannotWrite, "another training is writing into it",
         repair: "wait until it ends, or give another folder")
     }
-    (self.folder, claim) = (folder, descriptor)
+    (self.folder, claim, self.made) = (folder, descriptor, made)
     for path in [folder.path, folder.statePath] { Self.sweep(path) }
   }
 
@@ -98,6 +101,15 @@ public final class CheckpointWriter: Sendable {
     }
   }
 
+  /// Takes back what a training left that came to nothing: its configuration, its log, and the folders that were made for it.
+  ///
+  /// - Parameter others: Files of it that are not the writer's.
+  public func withdraw(_ others: [String] = []) {
+    for path in [folder.configurationPath, folder.metricsPath] + others { unlink(path) }
+    // Only empty ones go.
+    for path in made.reversed() { rmdir(path) }
+  }
+
   private func hostArrays(_ tensors: [(name: String, tensor: Tensor)]) -> [(name: String, array: HostArray)] {
     tensors.map { (name: $0.name, array: $0.tensor.hostArray) }
   }
@@ -114,7 +126,7 @@ public final class CheckpointWriter: Sendable {
   }
 
   /// Makes a folder, and those around it, unless it is there.
-  private static func make(_ path: String) throws(ArrayFileError) {
+  private static func make(_ path: String, _ made: inout [String]) throws(ArrayFileError) {
     var status = stat()
     if stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFDIR else { throw .notAFolder(path, .cannotWrite) }
@@ -122,8 +134,10 @@ public final class CheckpointWriter: Sendable {
     }
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    if parent != "/", parent != "." { try make(parent) }
-    guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+    if parent != "/", parent != "." { try make(parent, &made) }
+    let isNew = mkdir(path, 0o777) == 0
+    if isNew { made.append(path) }
+    guard isNew || errno == EEXIST else {
       throw errno == ENOSPC
         ? ArrayFileError(path, .cannotWrite, "the disk is full", repair: "free some space and write it again")
         : ArrayFileError(

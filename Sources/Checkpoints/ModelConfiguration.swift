@@ -1,3 +1,4 @@
+import ScorefieldArrays
 import ScorefieldFields
 import ScorefieldFisher
 import ScorefieldNetworks
@@ -35,5 +36,37 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
   /// How the network is asked and what its answer means.
   public var preconditioning: Preconditioning {
     Preconditioning(prediction.head(sigmaData: sigmaData), sigmaData: sigmaData)
+  }
+
+  /// Why no model can be made of it; nil where one can.
+  public var problem: String? {
+    guard formatVersion == 1 else { return "is of format \(formatVersion), and this version reads format 1" }
+    do throws(ScheduleDescription.Problem) { _ = try schedule.schedule() } catch {
+      return "its schedule: \(error.problem)"
+    }
+    guard sigmaData > 0, sigmaData.isFinite else { return "its sigmaData is \(sigmaData), and must be larger than 0" }
+    let size = sampleShape.reduce((count: 1, overflow: false)) { size, length in
+      let product = size.count.multipliedReportingOverflow(by: length)
+      return (product.partialValue, size.overflow || product.overflow)
+    }
+    guard sampleShape.allSatisfy({ $0 > 0 }), !size.overflow else { return "its sampleShape \(sampleShape) is none" }
+    if let problem = network.problem(for: sampleShape) { return "its network: \(problem)" }
+    guard levels.map({ (2...1 << 32).contains($0) }) ?? true else { return "its levels are \(levels ?? 0)" }
+    guard classes.map({ $0 == network.conditionWidth }) ?? true else {
+      return "it has \(classes ?? 0) classes, and its network a condition of length \(network.conditionWidth)"
+    }
+    return nil
+  }
+}
+
+extension CheckpointFolder {
+  /// All of the folder's model but its parameters, of which a model can be made.
+  public func readModelConfiguration() throws(ArrayFileError) -> ModelConfiguration {
+    let configuration = try readConfiguration(as: ModelConfiguration.self)
+    if let problem = configuration.problem {
+      throw ArrayFileError(
+        configurationPath, .badData, problem, repair: "restore the file that training wrote, or update the program")
+    }
+    return configuration
   }
 }

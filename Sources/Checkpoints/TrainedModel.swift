@@ -37,7 +37,7 @@ public enum TrainedModel: Module {
   /// - Parameter folder: The folder.
   /// - Throws: Where a file of it is missing or damaged, or they do not belong together.
   public init(checkpoint folder: CheckpointFolder) throws(ArrayFileError) {
-    try self.init(folder.readConfiguration(as: ModelConfiguration.self), from: folder)
+    try self.init(folder.readModelConfiguration(), from: folder)
   }
 
   /// The model of a configuration, with the weights in a checkpoint folder.

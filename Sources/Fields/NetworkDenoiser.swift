@@ -50,10 +50,14 @@ extension Preconditioning {
   ) -> (x: Tensor, noise: Tensor, condition: Tensor?) {
     (
       (input(at: kernel) * x).to(type),
-      .full([x.batch], noise(at: kernel), type: type, on: x.device),
+      .full([x.batch], noise(at: kernel), type: Self.noiseType(beside: type), on: x.device),
       condition.map { ($0.batch == x.batch ? $0 : $0.broadcast(to: [x.batch, $0.shape[1]])).to(type) }
     )
   }
+
+  /// The element type of the noise that a network of an element type is told: a narrower one than `float32` would not tell
+  /// neighbouring noise levels apart.
+  public static func noiseType(beside type: ElementType) -> ElementType { type.bitWidth < 32 ? .float32 : type }
 
   /// The data that the network's output tells at points.
   public func data(_ output: Tensor, at x: Tensor, _ kernel: PerturbationKernel) -> Tensor {

@@ -16,7 +16,5 @@ public struct NoiseMomentForm: TraceForm {
     return posterior.residual.map { $0 + energy } ?? energy
   }
 
-  public func residual(moment: Tensor, data: Tensor, noise: Tensor, at kernel: PerturbationKernel) -> Tensor {
-    moment - noise.squaredNorms
-  }
+  public func residualRate(at kernel: PerturbationKernel) -> Double { 1 }
 }

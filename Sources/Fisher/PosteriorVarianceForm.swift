@@ -24,5 +24,5 @@ public struct PosteriorVarianceForm: TraceForm {
     posterior.residual ?? (posterior.noise - predictedNoise).squaredNorms
   }
 
-  public func residual(moment: Tensor, data: Tensor, noise: Tensor, at kernel: PerturbationKernel) -> Tensor { moment }
+  public func residualRate(at kernel: PerturbationKernel) -> Double { 1 }
 }

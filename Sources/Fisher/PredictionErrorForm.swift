@@ -16,5 +16,5 @@ public struct PredictionErrorForm: TraceForm {
     return posterior.residual.map { $0 + error } ?? error
   }
 
-  public func residual(moment: Tensor, data: Tensor, noise: Tensor, at kernel: PerturbationKernel) -> Tensor { moment }
+  public func residualRate(at kernel: PerturbationKernel) -> Double { 1 }
 }

@@ -18,8 +18,5 @@ public struct SecondMomentForm: TraceForm {
     return posterior.spread.map { $0 + square } ?? square
   }
 
-  public func residual(moment: Tensor, data: Tensor, noise: Tensor, at kernel: PerturbationKernel) -> Tensor {
-    let ratio = kernel.alpha / kernel.sigma
-    return (ratio * ratio) * (moment - data.squaredNorms)
-  }
+  public func residualRate(at kernel: PerturbationKernel) -> Double { kernel.signalToNoise }
 }

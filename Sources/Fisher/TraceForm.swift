@@ -17,7 +17,16 @@ public protocol TraceForm: Sendable {
   /// - Returns: `M`, shape `[B]`.
   func moment(of posterior: PosteriorTarget, predictedNoise: Tensor) -> Tensor
 
+  /// How the residual goes with the moment, `∂V/∂M`.
+  func residualRate(at kernel: PerturbationKernel) -> Double
+}
+
+extension TraceForm {
   /// The residual that a moment tells.
+  ///
+  ///     V = (∂V/∂M) (M − M̂)
+  ///
+  /// `M̂` is the moment of a posterior that is all at the denoiser's answer, where nothing is left.
   ///
   /// - Parameters:
   ///   - moment: `M`, shape `[B]`.
@@ -25,7 +34,10 @@ public protocol TraceForm: Sendable {
   ///   - noise: Its `ε̂`, in the same shape.
   ///   - kernel: Where.
   /// - Returns: `V`, shape `[B]`.
-  func residual(moment: Tensor, data: Tensor, noise: Tensor, at kernel: PerturbationKernel) -> Tensor
+  public func residual(moment: Tensor, data: Tensor, noise: Tensor, at kernel: PerturbationKernel) -> Tensor {
+    let certain = self.moment(of: PosteriorTarget(data: data, noise: noise), predictedNoise: noise)
+    return residualRate(at: kernel) * (moment - certain)
+  }
 }
 
 /// `M = d (shift + scale y)`.

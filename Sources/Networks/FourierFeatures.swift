@@ -30,6 +30,13 @@ public struct FourierFeatures: Sendable {
       (self.count, self.lowest, self.highest) = (count, lowest, highest)
       (self.fineCount, self.finest, self.seed) = (fineCount, finest, seed)
     }
+
+    /// Why there are no such waves; nil where there are.
+    var problem: String? {
+      count > 0 && fineCount >= 0 && lowest > 0 && highest >= lowest && highest.isFinite && finest > 0
+        && finest.isFinite
+        ? nil : "there are waves, 0 < lowest ≤ highest, and finest is above 0"
+    }
   }
 
   /// `ω`, shape `[n, d]`, and `|ω|²/8`, shape `[n]`.
@@ -38,9 +45,7 @@ public struct FourierFeatures: Sendable {
   public var count: Int { 2 * frequencies.batch }
 
   public init(_ configuration: Configuration, dimension: Int) {
-    guard configuration.count > 0, configuration.lowest > 0, configuration.highest >= configuration.lowest,
-      configuration.fineCount >= 0, configuration.finest > 0
-    else { fatalError("FourierFeatures(\(configuration)): needs waves, and 0 < lowest ≤ highest") }
+    if let problem = configuration.problem { fatalError("FourierFeatures(\(configuration)): \(problem)") }
     var generator = Generator(seed: configuration.seed)
     let total = configuration.count + configuration.fineCount
     let directions = Tensor.normal([total, dimension], using: &generator)
@@ -58,8 +63,8 @@ public struct FourierFeatures: Sendable {
   ///   - k: The standard deviation of their noise in that scale, shape `[B, 1]`.
   /// - Returns: Shape `[B, 2n]`, in the type of `y`.
   public func callAsFunction(_ y: Tensor, noise k: Tensor) -> Tensor {
-    let phases = y.matmul(frequencies.to(y.elementType).transposed)
-    let size = (-fading.to(y.elementType) * k.squared()).exp()
+    let phases = y.matmul(frequencies.to(y.elementType).to(y.device).transposed)
+    let size = (-fading.to(y.elementType).to(y.device) * k.squared()).exp()
     return .concatenated([size * phases.sin(), size * phases.cos()], 1)
   }
 }

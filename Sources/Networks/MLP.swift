@@ -21,6 +21,11 @@ public struct MLP: Network {
       (self.dimension, self.width, self.depth) = (dimension, width, depth)
       self.conditionWidth = conditionWidth
     }
+
+    /// Why no network can be made of it; nil where one can.
+    public var problem: String? {
+      dimension > 0 && width > 0 && depth > 0 && conditionWidth >= 0 ? nil : "dimension, width and depth are at least 1"
+    }
   }
 
   public let configuration: Configuration
@@ -32,9 +37,7 @@ public struct MLP: Network {
 
   /// A network with random parameters, `float32`.
   public init(_ configuration: Configuration, using generator: inout Generator) {
-    guard configuration.dimension > 0, configuration.width > 0, configuration.depth > 0,
-      configuration.conditionWidth >= 0
-    else { fatalError("MLP(\(configuration)): dimension, width and depth are at least 1") }
+    if let problem = configuration.problem { fatalError("MLP(\(configuration)): \(problem)") }
     self.configuration = configuration
     noiseFeatures = SinusoidalFeatures(4, from: 0.5, to: 4)
     var inputs = configuration.dimension + noiseFeatures.count + configuration.conditionWidth

@@ -25,6 +25,13 @@ public struct MultiscaleMLP: Network {
       (self.dimension, self.width, self.depth, self.sigmaData) = (dimension, width, depth, sigmaData)
       (self.waves, self.conditionWidth) = (waves, conditionWidth)
     }
+
+    /// Why no network can be made of it; nil where one can.
+    public var problem: String? {
+      guard dimension > 0, width > 0, depth > 0, sigmaData > 0, sigmaData.isFinite, conditionWidth >= 0
+      else { return "dimension, width and depth are at least 1, and sigmaData is above 0" }
+      return waves.problem
+    }
   }
 
   public let configuration: Configuration
@@ -37,8 +44,7 @@ public struct MultiscaleMLP: Network {
 
   /// A network with random parameters, `float32`.
   public init(_ configuration: Configuration, using generator: inout Generator) {
-    guard configuration.dimension > 0, configuration.width > 0, configuration.depth > 0, configuration.sigmaData > 0
-    else { fatalError("MultiscaleMLP(\(configuration)): dimension, width and depth are at least 1, sigmaData above 0") }
+    if let problem = configuration.problem { fatalError("MultiscaleMLP(\(configuration)): \(problem)") }
     self.configuration = configuration
     waves = FourierFeatures(configuration.waves, dimension: configuration.dimension)
     noiseFeatures = SinusoidalFeatures(3, from: 0.5, to: 2)
@@ -56,12 +62,14 @@ public struct MultiscaleMLP: Network {
   }
 
   public func features(_ x: Tensor, noise: Tensor, condition: Tensor?) -> Tensor {
-    let rows = x.flattened
-    let k = noise.exp().expanded(at: 1)
-    let y = rows * (k.squared() + configuration.sigmaData * configuration.sigmaData).sqrt()
-    var inputs = [rows, noiseFeatures(noise), waves(y, noise: k)]
+    let (rows, type) = (x.flattened, x.elementType)
+    // Fine waves want more digits than a narrow type has.
+    let wide = type.bitWidth < 32 ? ElementType.float32 : type
+    let k = noise.to(wide).exp().expanded(at: 1)
+    let y = rows.to(wide) * (k.squared() + configuration.sigmaData * configuration.sigmaData).sqrt()
+    var inputs = [rows, noiseFeatures(noise).to(type), waves(y, noise: k).to(type)]
     if configuration.conditionWidth > 0 {
-      inputs.append(condition ?? .zeros([x.batch, configuration.conditionWidth], type: x.elementType, on: x.device))
+      inputs.append(condition ?? .zeros([x.batch, configuration.conditionWidth], type: type, on: x.device))
     }
     return layers.reduce(Tensor.concatenated(inputs, 1)) { $1($0).silu() }
   }

@@ -58,18 +58,28 @@ extension UNet {
     /// Channels at each level.
     var widths: [Int] { multipliers.map { width * $0 } }
 
+    /// Why no network can be made of it; nil where one can.
+    public var problem: String? {
+      guard channels > 0, width > 0, blocks > 0, embeddingWidth > 0 else {
+        return "channels, widths and blocks are at least 1"
+      }
+      guard !multipliers.isEmpty, multipliers.count <= 16, multipliers.allSatisfy({ $0 > 0 }) else {
+        return "there is a level, and multipliers are at least 1"
+      }
+      guard attention.allSatisfy(multipliers.indices.contains) else {
+        return "levels with attention are 0 to \(multipliers.count - 1)"
+      }
+      guard conditionWidth >= 0 else { return "a condition has a length of 0 or more" }
+      let seen = attention.isEmpty ? [] : attention + [multipliers.count - 1]
+      guard heads > 0, seen.allSatisfy({ width * multipliers[$0] % heads == 0 }) else {
+        return "the heads do not divide the channels"
+      }
+      return nil
+    }
+
     /// Stops where no network can be made.
     func check() {
-      func require(_ holds: Bool, _ rule: String) {
-        if !holds { fatalError("UNet(\(self)): \(rule)") }
-      }
-      require(
-        channels > 0 && width > 0 && blocks > 0 && embeddingWidth > 0, "channels, widths and blocks are at least 1")
-      require(
-        !multipliers.isEmpty && multipliers.allSatisfy { $0 > 0 }, "there is a level, and multipliers are at least 1")
-      require(
-        attention.allSatisfy(multipliers.indices.contains), "levels with attention are 0 to \(multipliers.count - 1)")
-      require(conditionWidth >= 0, "a condition has a length of 0 or more")
+      if let problem { fatalError("UNet(\(self)): \(problem)") }
     }
   }
 }

@@ -17,6 +17,8 @@ public struct PerturbationKernel: Sendable, Equatable {
   public var signalToNoise: Double { (alpha / sigma) * (alpha / sigma) }
   /// `σ/α`, the noise of `x/α`.
   public var noiseToSignal: Double { sigma / alpha }
+  /// `d log(σ/α)/dt`.
+  public var logRatioRate: Double { sigmaRate / sigma - alphaRate / alpha }
   /// `f = d log α / dt`.
   public var drift: Double { alphaRate / alpha }
   /// `g² = dσ²/dt − 2 f σ²`.

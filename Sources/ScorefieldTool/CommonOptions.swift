@@ -43,5 +43,8 @@ struct CommonOptions: ParsableArguments {
   }
 
   /// The grey levels of integer data beside a model.
-  func levels(beside model: ModelInput) -> Int { levels ?? model.levels ?? 256 }
+  func levels(beside model: ModelInput) throws(Failure) -> Int {
+    guard let own = model.levels, let levels, levels != own else { return levels ?? model.levels ?? 256 }
+    throw .option("--levels", "\(model.path) was trained on \(own) grey levels", repair: "leave --levels out")
+  }
 }

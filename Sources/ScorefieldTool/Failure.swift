@@ -10,7 +10,6 @@ enum ExitStatus: Int32 {
   case noEngine = 69
   case ourBug = 70
   case cannotWrite = 74
-  case interrupted = 130
 }
 
 /// Why a command cannot go on: what it is about, what is wrong, and what to do.

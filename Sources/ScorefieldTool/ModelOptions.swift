@@ -17,4 +17,11 @@ struct ModelOptions: ParsableArguments {
 
   @Option(name: .customLong("class"), help: "The class of the samples, for a model that knows classes.")
   var label: Int?
+
+  @Option(
+    help: """
+      What is known of the samples, for a model that was trained with vectors: shape [1, c], or [B, c] for so many samples \
+      (.npy, .csv).
+      """)
+  var condition: String?
 }

@@ -49,8 +49,8 @@ public struct DenoisingObjective: Objective {
   /// The loss of samples that were drawn already, shape `[B]`.
   public func loss(of model: NetworkDenoiser, on sample: PathSample, condition: Tensor? = nil) -> Tensor {
     let type = model.network.elementType
-    let question = sample.question(model.preconditioning)
-    let output = model.network(question.x.to(type), noise: question.noise.to(type), condition: condition?.to(type))
+    let question = sample.question(model.preconditioning, type: type)
+    let output = model.network(question.x, noise: question.noise, condition: condition?.to(type))
     return loss(
       of: output.to(sample.data.elementType), head: model.preconditioning.head, on: sample,
       posterior: targets?.target(for: sample, condition: condition))

@@ -46,9 +46,9 @@ public struct JointObjective: Objective {
     let sample = denoising.sample(of: batch, on: model.schedule, using: &generator)
     let posterior = denoising.targets?.target(for: sample, condition: batch.condition)
     let type = model.network.trunk.elementType
-    let question = sample.question(model.preconditioning)
+    let question = sample.question(model.preconditioning, type: type)
     let (output, scalar) = model.network(
-      question.x.to(type), noise: question.noise.to(type), condition: batch.condition?.to(type))
+      question.x, noise: question.noise, condition: batch.condition?.to(type))
     let prediction = output.to(sample.point.elementType)
     let predicted = sample.conversion(prediction.detached(), from: model.preconditioning.head, to: .noise)
     let tracePosterior: PosteriorTarget

@@ -63,6 +63,11 @@ public enum Labels: Sendable {
     }
   }
 
+  /// How many classes there are; nil where labels are vectors.
+  public var classCount: Int? {
+    if case .classes = self { width } else { nil }
+  }
+
   /// The labels of samples: classes, `int64` of shape `[B]`, or vectors, shape `[B, width]`.
   public func batch(_ positions: [Int]) -> Tensor {
     switch self {

@@ -1,3 +1,4 @@
+import ScorefieldArrays
 import ScorefieldFields
 import ScorefieldNetworks
 import ScorefieldPaths
@@ -16,15 +17,16 @@ public struct PathSample: Sendable {
 
   /// Data with fresh noise at given times.
   public init(_ data: Tensor, at times: [Double], on schedule: any NoiseSchedule, using generator: inout Generator) {
-    let noise = Tensor.normal(data.shape, type: data.elementType, on: data.device, using: &generator)
+    // Where the generator is that drew the times: on the host.
+    let noise = Tensor.normal(data.shape, type: data.elementType, using: &generator).to(data.device)
     self.init(data: data, noise: noise, kernels: KernelBatch(schedule, at: times))
   }
 
-  /// What a network is given for the points.
-  func question(_ preconditioning: Preconditioning) -> (x: Tensor, noise: Tensor) {
+  /// What a network of an element type is given for the points.
+  func question(_ preconditioning: Preconditioning, type: ElementType) -> (x: Tensor, noise: Tensor) {
     (
-      kernels.column(like: point) { preconditioning.input(at: $0) } * point,
-      kernels.row(like: point) { preconditioning.noise(at: $0) }
+      (kernels.column(like: point) { preconditioning.input(at: $0) } * point).to(type),
+      kernels.row(like: point) { preconditioning.noise(at: $0) }.to(Preconditioning.noiseType(beside: type))
     )
   }
 
@@ -53,9 +55,8 @@ public struct PathSample: Sendable {
   /// `ε̂` of a denoiser at the points, each at its own time.
   func predictedNoise(of denoiser: NetworkDenoiser, condition: Tensor?) -> Tensor {
     let type = denoiser.network.elementType
-    let question = question(denoiser.preconditioning)
-    let output = denoiser.network(
-      question.x.to(type), noise: question.noise.to(type), condition: condition?.to(type))
+    let question = question(denoiser.preconditioning, type: type)
+    let output = denoiser.network(question.x, noise: question.noise, condition: condition?.to(type))
     return conversion(output.to(point.elementType), from: denoiser.preconditioning.head, to: .noise)
   }
 }

@@ -40,11 +40,12 @@ public struct PooledObjective: Objective {
     var (samples, posteriors): ([PathSample], [PosteriorTarget]) = ([], [])
     for first in stride(from: 0, to: count, by: Self.partSize) {
       let size = min(Self.partSize, count - first)
-      let rows = data.selecting(Tensor.randomIntegers([size], in: 0..<data.batch, using: &generator))
+      let rows = data.selecting(
+        Tensor.randomIntegers([size], in: 0..<data.batch, using: &generator).to(data.device))
       let sample = PathSample(
         rows, at: times.stratifiedTimes(size, using: &generator), on: model.schedule, using: &generator)
       let posterior = targets.target(for: sample)
-      let question = sample.question(model.preconditioning)
+      let question = sample.question(model.preconditioning, type: sample.point.elementType)
       parts.append(
         (
           question.x, question.noise,
@@ -74,9 +75,14 @@ public struct PooledObjective: Objective {
     of model: TraceMatchedDenoiser, on batch: TrainingBatch, using generator: inout Generator
   ) -> Tensor {
     let positions = Tensor.randomIntegers([batch.data.batch], in: 0..<inputs.batch, using: &generator)
+      .to(inputs.device)
+    guard batch.condition == nil else {
+      fatalError("PooledObjective: its posteriors are those of all the data, and know of no condition")
+    }
     let type = model.network.trunk.elementType
     let (output, scalar) = model.network(
-      inputs.selecting(positions).to(type), noise: noise.selecting(positions).to(type))
+      inputs.selecting(positions).to(type),
+      noise: noise.selecting(positions).to(Preconditioning.noiseType(beside: type)))
     let error = (output.to(outputs.elementType) - outputs.selecting(positions)).flattened.squared().mean(-1)
     return error + traceWeight * traces.selecting(positions).loss(of: scalar.to(error.elementType), traceLoss)
   }

@@ -20,28 +20,25 @@ public struct StableTargets: Sendable {
   /// The reference without its mean, `[M, d]`, and that mean, `[d]`; `float64`, for logits are large where noise is small.
   private let rows, centre: Tensor
   private let squares: Tensor
-  /// What is known of the reference, `[M, c]`.
-  private let conditions: Tensor?
+  /// The class of each reference point as a row of zeros with a one, `[M, c]`; nil where nothing is known of them.
+  private let classes: Tensor?
 
   /// - Parameters:
   ///   - reference: Points, shape `[M, …]`.
-  ///   - conditions: The class of each as a row of zeros with a one, shape `[M, c]`; nil where there are none.
+  ///   - conditions: The class of each as a row of zeros with a one, shape `[M, c]`.
   public init(over reference: Tensor, conditions: Tensor? = nil) {
-    guard conditions.map({ $0.rank == 2 && $0.batch == reference.batch }) ?? true else {
-      fatalError("StableTargets(over: \(reference.shape), conditions: \(conditions!.shape)): needs one row per point")
+    guard reference.rank >= 1, reference.batch > 0, conditions == nil || conditions!.shape.first == reference.batch
+    else {
+      fatalError(
+        "StableTargets(over: \(reference.shape), conditions: \(conditions.map { "\($0.shape)" } ?? "none")): needs at least "
+          + "one point, and a row of classes for each")
     }
-    guard reference.rank >= 1, reference.batch > 0 else {
-      fatalError("StableTargets(over: \(reference.shape)): needs at least one point")
-    }
+    classes = conditions?.to(.float64)
     let points = reference.to(.float64).flattened
     centre = points.mean(0)
     rows = points - centre
     squares = rows.squared().sum(-1)
-    self.conditions = conditions?.to(.float64)
   }
-
-  /// What keeps a point out of a posterior: less than any logit, and no infinity, for all of a tile may be out.
-  private static let exclusion = -1e30
 
   /// Elements of a tile of weights.
   private static let tileSize = 1 << 20
@@ -49,11 +46,14 @@ public struct StableTargets: Sendable {
   /// The posterior of each sample over the reference set.
   ///
   /// - Parameters:
-  ///   - sample: Noised data.
-  ///   - condition: The class of each, shape `[B, c]`; only looked at where those of the reference are known.
-  /// - Returns: The posterior.
+  ///   - sample: The samples.
+  ///   - condition: The classes of the samples, as rows like those of the reference; zeros, or nil, for all classes.
+  /// - Returns: The posteriors over the points of each sample's class.
   public func target(for sample: PathSample, condition: Tensor? = nil) -> PosteriorTarget {
-    withoutGradient {
+    guard condition == nil || classes != nil else {
+      fatalError("target(for:condition:): the reference points have no classes; take single draws with conditions")
+    }
+    return withoutGradient {
       let type = sample.point.elementType
       let point = sample.point.to(.float64).flattened
       let alpha = sample.kernels.column(like: point) { $0.alpha }
@@ -67,8 +67,14 @@ public struct StableTargets: Sendable {
       for first in stride(from: 0, to: rows.batch, by: step) {
         let range = first..<min(first + step, rows.batch)
         let tile = rows[range]
-        let logits = (origin.matmul(tile.transposed) - 0.5 * squares[range]) * precision
-        let weights = sums.admit(excluded(range, condition).map { logits + $0 } ?? logits)
+        var logits = (origin.matmul(tile.transposed) - 0.5 * squares[range]) * precision
+        if let condition, let classes {
+          let given = condition.to(.float64)
+          let isOther = (given.matmul(classes[range].transposed) .== 0) .& (given.sum(-1, keeping: true) .> 0)
+          // Not −∞: a tile may hold no point of a class.
+          logits = logits.replacing(with: -1e300, where: isOther)
+        }
+        let weights = sums.admit(logits)
         let mass = weights.sum(-1, keeping: true)
         let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
         let spread = weights.matmul(squares[range].expanded(at: 1)) - mass * mean.squared().sum(-1, keeping: true)
@@ -81,12 +87,5 @@ public struct StableTargets: Sendable {
         noise: ((origin - sums.mean) / ratio).reshaped(sample.data.shape).to(type),
         residual: (spread / ratio.squared().squeezed(-1)).to(type), spread: spread.to(type))
     }
-  }
-
-  /// What is added to the logits of some of the reference, `[B, n]`; nil for nothing.
-  private func excluded(_ range: Range<Int>, _ condition: Tensor?) -> Tensor? {
-    guard let conditions, let condition else { return nil }
-    let given = condition.to(.float64)
-    return Self.exclusion * (given.sum(-1, keeping: true) - given.matmul(conditions[range].transposed))
   }
 }

@@ -21,8 +21,8 @@ struct TraceTarget: Sendable {
   var shift, scale: Tensor
   /// `M/d`, shape `[B]`.
   var moment: Tensor
-  /// `n`, shape `[B]`.
-  var size: Tensor
+  /// `∂V/∂M` and `n`, shape `[B]`.
+  var rate, size: Tensor
 
   /// - Parameters:
   ///   - form: What the head stands for.
@@ -39,7 +39,10 @@ struct TraceTarget: Sendable {
     let normalizations = sample.kernels.kernels.map(form.normalization(at:))
     func row(_ values: [Double]) -> Tensor { Tensor(values).to(like.elementType).to(like.device) }
     (shift, scale) = (row(normalizations.map(\.shift)), row(normalizations.map(\.scale)))
-    let truth = 1 - moment
+    rate = row(sample.kernels.kernels.map(form.residualRate(at:)))
+    // Of a single draw, what the denoiser leaves of the noise: its mean is V, and the denoiser's own error.
+    let residual = posterior.residual ?? (posterior.noise - predictedNoise).flattened.squared().sum(-1)
+    let truth = 1 - residual / dimension
     let gaussian = sample.kernels.row(like: moment) {
       let signal = $0.alpha * sigmaData
       return $0.sigma * $0.sigma / (signal * signal + $0.sigma * $0.sigma)
@@ -51,22 +54,22 @@ struct TraceTarget: Sendable {
     size = (sizes * distances).sqrt() + 1e-9
   }
 
-  init(shift: Tensor, scale: Tensor, moment: Tensor, size: Tensor) {
-    (self.shift, self.scale, self.moment, self.size) = (shift, scale, moment, size)
+  private init(shift: Tensor, scale: Tensor, moment: Tensor, rate: Tensor, size: Tensor) {
+    (self.shift, self.scale, self.moment, self.rate, self.size) = (shift, scale, moment, rate, size)
   }
 
   /// The targets of some of the points.
   func selecting(_ positions: Tensor) -> TraceTarget {
     TraceTarget(
       shift: shift.selecting(positions), scale: scale.selecting(positions), moment: moment.selecting(positions),
-      size: size.selecting(positions))
+      rate: rate.selecting(positions), size: size.selecting(positions))
   }
 
   /// The loss of a head's output, shape `[B]`.
   func loss(of output: Tensor, _ loss: TraceLoss) -> Tensor {
     switch loss {
     case .squared: return (output - (moment - shift) / scale).squared()
-    case .relative: return ((shift + scale * output - moment) / size).abs()
+    case .relative: return (rate * (shift + scale * output - moment) / size).abs()
     }
   }
 }

@@ -25,9 +25,9 @@ public struct TraceObjective: Objective {
     let sample = PathSample(batch.data, at: times, on: model.schedule, using: &generator)
     let predicted = withoutGradient { sample.predictedNoise(of: model.denoiser, condition: batch.condition) }
     let type = model.network.trunk.elementType
-    let question = sample.question(model.preconditioning)
+    let question = sample.question(model.preconditioning, type: type)
     let output = model.network.scalar(
-      question.x.to(type), noise: question.noise.to(type), condition: batch.condition?.to(type))
+      question.x, noise: question.noise, condition: batch.condition?.to(type))
     let target = TraceTarget(
       model.form, at: sample,
       posterior: targets?.target(for: sample, condition: batch.condition)

@@ -44,6 +44,9 @@ public struct TrainingRun<O: Objective>: Sendable {
   /// The model with the averaged parameters.
   public var averagedModel: O.Model { architecture.replacing(parameters: averaging.average) }
 
+  /// Whether all parameters and their average are numbers.
+  public var isFinite: Bool { (parameters + averaging.average).allSatisfy { $0.isFinite().all() } }
+
   /// What one step came to.
   public struct Step: Sendable {
     /// The mean loss of the batch, before the step.
@@ -51,7 +54,8 @@ public struct TrainingRun<O: Objective>: Sendable {
     /// The norm of all gradients together, before they were cut.
     public let gradientNorm: Double
     public let learningRate: Double
-    /// Whether loss and gradients were numbers; where they were not, nothing was changed but the count of steps.
+    /// Whether loss and gradients were numbers; where they were not, nothing was changed but the count of steps and the
+    /// generator.
     public var isFinite: Bool { loss.isFinite && gradientNorm.isFinite }
   }
 

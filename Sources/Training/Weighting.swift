@@ -31,6 +31,18 @@ extension Weighting {
   ///
   /// Source: Kingma et al. 2021, arXiv:2107.00630, eq. 17.
   public static let variationalBound = Weighting { 2 * $0.signalToNoise * $0.logRatioRate }
+  /// `α²/σ²` a step earlier less that of now: of the data it is the variational bound of a chain of steps, up to ½.
+  ///
+  /// 0 where there is no earlier step: the first has no posterior to match.
+  ///
+  /// Source: Kingma et al. 2021, arXiv:2107.00630, eq. 14; of the noise it is Ho et al. 2020, arXiv:2006.11239, eq. 12.
+  public static func variationalBound(of schedule: any NoiseSchedule, step: Double = 1) -> Weighting {
+    Weighting { kernel in
+      let earlier = kernel.time - step
+      guard schedule.timeRange.contains(earlier) else { return 0 }
+      return schedule.kernel(at: earlier).signalToNoise - kernel.signalToNoise
+    }
+  }
   /// `min(α²/σ², γ)`, of the data.
   ///
   /// Source: Hang et al. 2023, arXiv:2303.09556, section 3.4.
@@ -52,9 +64,11 @@ extension Weighting {
       return (noise * noise + signal * signal) / (noise * noise * sigmaData * sigmaData)
     }
   }
-}
 
-extension PerturbationKernel {
-  /// `α²/σ²`.
-  var signalToNoise: Double { (alpha / sigma) * (alpha / sigma) }
+  /// `ω/p`: the mean over draws becomes the integral over time, however the times are drawn.
+  ///
+  ///     E_p [ω/p · L] = ∫ ω L dt
+  public func perDensity(of times: any TimeDistribution) -> Weighting {
+    Weighting { weight($0) / times.density(at: $0.time) }
+  }
 }

@@ -40,9 +40,28 @@ struct Specimen: Sendable, CustomStringConvertible {
     (self.shape, conditionWidth) = (shape, configuration.conditionWidth)
   }
 
+  private init(_ name: String, _ configuration: MultiscaleMLP.Configuration, _ shape: [Int]) {
+    description = name
+    make = { seed in
+      var generator = Generator(seed: seed)
+      return MultiscaleMLP(configuration, using: &generator)
+    }
+    (self.shape, conditionWidth) = (shape, configuration.conditionWidth)
+  }
+
   static let all: [Specimen] = [
     .init("MLP", MLP.Configuration(dimension: 3, width: 8, depth: 2), [3, 3]),
     .init("conditional MLP", MLP.Configuration(dimension: 6, width: 8, depth: 1, conditionWidth: 2), [3, 2, 3]),
+    .init(
+      "multiscale MLP",
+      MultiscaleMLP.Configuration(
+        dimension: 3, width: 8, depth: 2, sigmaData: 0.7, waves: .init(count: 6, lowest: 0.3, highest: 3, fineCount: 0)),
+      [3, 3]),
+    .init(
+      "conditional multiscale MLP",
+      MultiscaleMLP.Configuration(
+        dimension: 2, width: 8, depth: 1, sigmaData: 0.7,
+        waves: .init(count: 4, lowest: 0.3, highest: 3, fineCount: 3, finest: 4), conditionWidth: 2), [4, 2]),
     .init("U-Net of one level", UNet.Configuration(channels: 2, width: 4, multipliers: [1], blocks: 1), [3, 2, 3, 5]),
     .init(
       "conditional U-Net",

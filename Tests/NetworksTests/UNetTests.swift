@@ -188,7 +188,7 @@ import Testing
     "condition": Mistake("UNet([2, 8, 8], [2], [2, 5]): the network is made for conditions [2, 0]") {
       ask([2, 8, 8], condition: [2, 5])
     },
-    "heads": Mistake("SelfAttention(6, heads: 4): the heads do not divide the channels") {
+    "heads": Mistake("embeddingWidth: 24)): the heads do not divide the channels") {
       _ = make(.init(channels: 1, width: 6, multipliers: [1], blocks: 1, attention: [0], heads: 4))
     },
     "level": Mistake("levels with attention are 0 to 0") {

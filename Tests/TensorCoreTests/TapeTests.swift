@@ -66,6 +66,25 @@ import Testing
     expectClose(forward.derivative, 6 * x * v, within: 1e-15)
   }
 
+  @Test("recording stays off after a gradient inside, and forward mode on after a part without")
+  func nestedRecording() {
+    let slope = gradient(at: x) { y in
+      (y
+        * withoutGradient {
+          _ = gradient(at: y) { $0.sum() }
+          return y * 1
+        }).sum()
+    }
+    expectClose(slope, x, within: 0)
+    let forward = withoutGradient {
+      jvp(at: x, along: v) { y in
+        _ = withoutGradient { y * y }
+        return y * y
+      }
+    }
+    expectClose(forward.derivative, 2 * x * v, within: 0)
+  }
+
   @Test("a point that is an argument twice, and one that is not used")
   func arguments() {
     let (_, found) = valueAndGradients(at: [x, x, v]) { ($0[0] * $0[1].sin()).sum() }
@@ -78,11 +97,23 @@ import Testing
   @Test("what leaves a function by a variable is a constant afterwards")
   func escape() {
     var kept = x
+    var value = [valueAndGradient(at: x) { ($0 * $0).sum() }.value]
+    let valueIsUnique = value.areUnique
+    #expect(valueIsUnique, "a value has nothing to do with the tape")
     _ = gradient(at: x) { y in
       kept = y * y
       return kept.sum()
     }
     expectClose(kept, x * x, within: 0)
+    var (product, alone) = ([kept * 1], [kept * 1])
+    let productIsUnique = product.areUnique
+    #expect(productIsUnique, "nothing is recorded any more")
+    _ = gradient(at: x) { y in
+      alone = [y * y]
+      return alone[0].sum()
+    }
+    let aloneIsUnique = alone.areUnique
+    #expect(!aloneIsUnique, "the tape may still look at it")
     expectClose(gradient(at: x) { ($0 * kept).sum() }, x * x, within: 0)
     expectClose(jvp(at: x, along: v) { $0 * kept }.derivative, x * x * v, within: 0)
     expectClose(vmap(over: x) { $0 * kept.sum() }, x * (x * x).sum(), within: 1e-15)

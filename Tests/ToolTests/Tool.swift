@@ -29,27 +29,56 @@ struct Tool {
   }()
 
   /// Runs the tool; PATH is empty, so that nothing else can be called.
+  ///
+  /// - Parameters:
+  ///   - arguments: What stands on the command line.
+  ///   - environment: What is added to this process's own.
+  ///   - device: Where its answer goes; nil for what is returned.
+  ///   - blocks: The largest file it may write, in blocks of 512 bytes.
+  ///   - isWatched: Whether its words go to a terminal.
+  ///   - signal: What is sent to it.
+  ///   - moment: Waits until that is to happen.
+  /// - Returns: What came of it.
+  /// - Throws: Where it cannot be started.
   func run(
     _ arguments: [String], environment: [String: String] = [:], output device: String? = nil,
-    interruptedAfter delay: Double? = nil
+    largestFile blocks: Int? = nil, onTerminal isWatched: Bool = false, sending signal: Int32 = SIGINT,
+    when moment: ((Process) -> Void)? = nil
   ) throws -> Answer {
     let process = Process()
     process.executableURL = Self.executable
     process.arguments = arguments
+    if let blocks {
+      process.executableURL = URL(filePath: "/bin/sh")
+      process.arguments = ["-c", "ulimit -f \(blocks); exec \"$0\" \"$@\"", Self.executable.path] + arguments
+    }
     process.currentDirectoryURL = folder
     process.environment = ProcessInfo.processInfo.environment.merging(["PATH": ""]) { $1 }.merging(environment) { $1 }
-    let (output, messages) = (folder.appending(component: ".output"), folder.appending(component: ".messages"))
+    // Another call may run at the same time.
+    let call = UUID().uuidString
+    let (output, messages) = (
+      folder.appending(component: ".output-\(call)"), folder.appending(component: ".messages-\(call)")
+    )
     for file in [output, messages] { try Data().write(to: file) }
+    defer { for file in [output, messages] { try? FileManager.default.removeItem(at: file) } }
     process.standardOutput = try FileHandle(forWritingTo: device.map { URL(filePath: $0) } ?? output)
-    process.standardError = try FileHandle(forWritingTo: messages)
+    var terminal: (own: Int32, its: Int32) = (-1, -1)
+    if isWatched, openpty(&terminal.own, &terminal.its, nil, nil, nil) != 0 { throw POSIXError(.ENXIO) }
+    let words = try FileHandle(forWritingTo: messages)
+    process.standardError = isWatched ? FileHandle(fileDescriptor: terminal.its) : words
     process.standardInput = FileHandle.nullDevice
     try process.run()
-    if let delay {
-      Thread.sleep(forTimeInterval: delay)
-      process.interrupt()
+    if isWatched {
+      close(terminal.its)
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      while case let count = read(terminal.own, &bytes, bytes.count), count > 0 { words.write(Data(bytes[..<count])) }
+      close(terminal.own)
+    }
+    if let moment {
+      moment(process)
+      kill(process.processIdentifier, signal)
     }
     process.waitUntilExit()
-    defer { for file in [output, messages] { try? FileManager.default.removeItem(at: file) } }
     return Answer(
       status: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
       output: try String(contentsOf: output, encoding: .utf8),
@@ -63,6 +92,11 @@ struct Tool {
     try put(HostArray(values, shape: shape), at: name)
   }
   func arrays(in name: String) throws -> SafeTensorsFile { try SafeTensorsFile(path(name)) }
+  func bytes(of name: String) throws -> Data { try Data(contentsOf: folder.appending(path: name)) }
+  /// What is in the folder, or in one inside it, hidden files too.
+  func names(in name: String) throws -> Set<String> {
+    Set(try FileManager.default.contentsOfDirectory(atPath: folder.appending(path: name).path))
+  }
   /// Everything in the folder, hidden files too.
   func names() throws -> Set<String> { Set(try FileManager.default.contentsOfDirectory(atPath: folder.path)) }
 }

@@ -133,6 +133,11 @@ import Testing
     let other = SplitMix(seed: 2).unit([3, 5])
     c.step(&parameters, gradients: [other], learningRate: 0.1)
     expectClose(parameters[0], gradient.transposed - 0.1 * other.sign(), within: 1e-6)
+    // The same with memory of its own: an elementwise result has the order of its argument.
+    parameters = [gradient.transposed * 1]
+    c = AdamW(for: parameters)
+    c.step(&parameters, gradients: [other], learningRate: 0.1)
+    expectClose(parameters[0], gradient.transposed - 0.1 * other.sign(), within: 1e-6)
   }
 
   @Test("a step writes into the memory it has, where nobody else has it")

@@ -43,6 +43,14 @@ import Testing
     expectClose(gradients[0], Tensor([0.6, 0.8]), within: 1e-6)
   }
 
+  @Test("two gradients that are one tensor are scaled once")
+  func twins() {
+    let (x, weights) = (Tensor([1.0, 2]), Tensor([3.0, 4]))
+    var gradients = valueAndGradients(at: [x, x]) { (($0[0] + $0[1]) * weights).sum() }.gradients
+    #expect(abs(GradientClipping(maximumNorm: 0.5)(&gradients) - 50.0.squareRoot()) < 1e-14)
+    for gradient in gradients { expectClose(gradient, weights * (0.5 / 50.0.squareRoot()), within: 1e-6) }
+  }
+
   @Test("the norm of half-precision gradients does not overflow")
   func half() {
     // The largest is 65,504.

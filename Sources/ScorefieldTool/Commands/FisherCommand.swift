@@ -5,8 +5,8 @@ struct FisherCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fisher", abstract: "Score and Fisher of a model at points.",
     discussion: """
-      Writes score, posterior_mean, trace, log_density, trace_standard_error for estimators, and matvec with \
-      --direction. Arrays are .npy, .csv or a folder of PNGs; integers are grey levels.
+      Writes score, posterior_mean, trace, log_density of exact fields, trace_standard_error of estimators, trace_bound of \
+      retrieval and hybrid, and matvec with --direction. Arrays are .npy, .csv or a folder of PNGs; integers are grey levels.
       """)
 
   @OptionGroup var common: CommonOptions
@@ -35,7 +35,8 @@ struct FisherCommand: ParsableCommand {
     let time, alpha, sigma: Double
     let samples, dimension: Int
     let trace: [Double?]
-    let logDensity, traceStandardError: [Double?]?
+    let logDensity, traceStandardError, traceBound: [Double?]?
+    let exactShare: Double?
     let out: String?
   }
 
@@ -54,17 +55,20 @@ struct FisherCommand: ParsableCommand {
         repair: "give one direction per point")
     }
     let reference = try data.map { try ArrayInput($0) }
+    let levels = try common.levels(beside: source)
+    try source.checkCondition(for: nil)
 
     try common.start()
-    let levels = common.levels(beside: source)
     let model = try source.loaded(type: asked, levels: levels)
     let (type, method) = (model.type, try given.resolved(for: model, option: "--method"))
     try model.accepts(points)
     try reference.map(model.accepts)
-    let grid = try points.data(type, levels: levels)
+    let grid = model.arranged(try points.data(type, levels: levels), of: points)
     let x = grid.reshaped([grid.batch] + model.sampleShape)
-    let v = try direction?.values(type).reshaped(x.shape)
-    let covarianceData = try reference?.data(type, levels: levels).flattened ?? model.points?.flattened
+    let v = try direction.map { model.arranged(try $0.values(type), of: $0).reshaped(x.shape) }
+    // What is proven of the data is proven in float64.
+    let covarianceData =
+      try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
     guard !method.needsData || covarianceData != nil else {
       throw Failure.option(
         "--method", "'\(method.name)' needs a data set and the model is none", repair: "give one with --data")
@@ -73,10 +77,8 @@ struct FisherCommand: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let counter = EvaluationCounter()
-    let denoiser = CountedDenoiser(model.denoiser, counter: counter)
     let access = method.access(
-      of: model, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape),
-      seed: common.seed)
+      of: model, counter: counter, data: covarianceData?.reshaped([-1] + model.sampleShape), seed: common.seed)
 
     // In parts, so that a long answer shows how far it is.
     var parts: [Part] = []
@@ -85,7 +87,7 @@ struct FisherCommand: ParsableCommand {
       let range = first..<min(first + Self.partSize, x.batch)
       // An exact field is asked past its denoiser.
       if model.field != nil { counter.increment() }
-      parts.append(part(x[range], v?[range], model, denoiser, method, access))
+      parts.append(part(x[range], v?[range], model, counter, method, access))
       progress.show(range.upperBound)
     }
     func joined(_ piece: (Part) -> Tensor) -> Tensor { .concatenated(parts.map(piece)) }
@@ -95,6 +97,9 @@ struct FisherCommand: ParsableCommand {
     let error =
       method.isRandom
       ? joined { $0.trace.standardError ?? .full([$0.mean.batch], .nan, type: type) } : nil
+    let hasProof = parts.allSatisfy { $0.proof != nil }
+    let bound = hasProof ? joined { $0.proof!.bound } : nil
+    let exactShare = hasProof ? joined { $0.proof!.isExact.to(.float64) }.mean().item : nil
     let (traces, densities, errors) = (trace.doubles, density?.doubles, error?.doubles)
     let kernel = schedule.schedule.kernel(at: time)
     let seconds = (clock.now - start).seconds
@@ -105,6 +110,7 @@ struct FisherCommand: ParsableCommand {
     ]
     if let density { arrays.append(("log_density", density)) }
     if let error { arrays.append(("trace_standard_error", error)) }
+    if let bound { arrays.append(("trace_bound", bound)) }
     if v != nil { arrays.append(("matvec", joined { $0.product! }.reshaped(grid.shape))) }
     if let output { try OutputFile.write([try output.file(of: arrays)]) }
 
@@ -112,7 +118,9 @@ struct FisherCommand: ParsableCommand {
       let body = Body(
         model: choice.model, schedule: schedule.text, method: method.name, time: time, alpha: kernel.alpha,
         sigma: kernel.sigma, samples: x.batch, dimension: x.count / x.batch, trace: numbers(traces),
-        logDensity: densities.map(numbers), traceStandardError: errors.map(numbers), out: out)
+        logDensity: densities.map(numbers), traceStandardError: errors.map(numbers),
+        traceBound: bound.map { numbers($0.doubles) },
+        exactShare: exactShare, out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
       var table = Table(
@@ -123,6 +131,9 @@ struct FisherCommand: ParsableCommand {
             + (errors.map { [significant($0[index], 2)] } ?? []))
       }
       try Terminal.answer(table.text)
+      if let exactShare {
+        try Terminal.answer("\(fixed(100 * exactShare, 1)) % of the traces are proven to be the data's")
+      }
       if traces.count > 20 {
         try Terminal.answer("… and \(traces.count - 20) more\(out == nil ? "; --out writes them all" : "")")
       }
@@ -138,10 +149,11 @@ struct FisherCommand: ParsableCommand {
     let logDensity: Tensor?
     let trace: Estimate
     let product: Tensor?
+    let proof: ErasedFisher.Proof?
   }
 
   private func part(
-    _ x: Tensor, _ v: Tensor?, _ model: LoadedModel, _ denoiser: any Denoiser, _ method: FisherMethodInput,
+    _ x: Tensor, _ v: Tensor?, _ model: LoadedModel, _ counter: EvaluationCounter, _ method: FisherMethodInput,
     _ access: ErasedFisher
   ) -> Part {
     if let field = model.field {
@@ -151,13 +163,21 @@ struct FisherCommand: ParsableCommand {
       return Part(
         mean: posterior.mean, score: posterior.score, logDensity: posterior.logDensity,
         trace: Estimate(samples: fisher?.traceSamples() ?? posterior.fisherTrace.expanded(at: 0)),
-        product: v.map { fisher?.matvec($0) ?? posterior.fisherProduct(with: $0) })
+        product: v.map { fisher?.matvec($0) ?? posterior.fisherProduct(with: $0) }, proof: fisher?.proof)
     }
+    let kernel = model.denoiser.schedule.kernel(at: time)
     let fisher = access.fisher(at: x, time: time)
-    let kernel = denoiser.schedule.kernel(at: time)
-    let mean = denoiser.denoise(x, at: time)
+    let (mean, traces): (Tensor, Tensor)
+    if let joint = method.joint(model) {
+      counter.increment()
+      (mean, traces) = joint.denoiseWithTraces(x, at: time)
+    } else {
+      (mean, traces) = (
+        CountedDenoiser(model.denoiser, counter: counter).denoise(x, at: time), fisher.traceSamples()
+      )
+    }
     return Part(
       mean: mean, score: (kernel.alpha * mean - x) / (kernel.sigma * kernel.sigma), logDensity: nil,
-      trace: Estimate(samples: fisher.traceSamples()), product: v.map(fisher.matvec))
+      trace: Estimate(samples: traces), product: v.map(fisher.matvec), proof: fisher.proof)
   }
 }

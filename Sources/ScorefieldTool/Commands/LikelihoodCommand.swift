@@ -48,7 +48,7 @@ struct LikelihoodCommand: ParsableCommand {
     let priorError: [Double?]?
     let meanLogLikelihood, meanBitsPerDim, meanStandardError, meanPriorError: Double?
     let nfe: Int
-    let spacing: Double?
+    let exactShare, spacing: Double?
     let warnings: [String]
     let out: String?
   }
@@ -80,8 +80,10 @@ struct LikelihoodCommand: ParsableCommand {
         repair: "give integers, or use none")
     }
 
+    let levels = try common.levels(beside: source)
+    try source.checkCondition(for: nil)
+
     try common.start()
-    let levels = common.levels(beside: source)
     let model = try source.loaded(type: asked, levels: levels)
     let (type, method) = (model.type, try given.resolved(for: model, option: "--trace"))
     guard prior != "exact" || model.field != nil else {
@@ -89,9 +91,11 @@ struct LikelihoodCommand: ParsableCommand {
     }
     try model.accepts(input)
     try reference.map(model.accepts)
-    let x = try input.data(type, levels: levels)
+    let x = model.arranged(try input.data(type, levels: levels), of: input)
     let shape = [x.batch] + model.sampleShape
-    let covarianceData = try reference?.data(type, levels: levels) ?? model.points
+    // What is proven of the data is proven in float64.
+    let covarianceData =
+      try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
     guard !method.needsData || covarianceData != nil else {
       throw Failure.option(
         "--trace", "'\(method.name)' needs a data set and the model is none", repair: "give one with --data")
@@ -103,20 +107,24 @@ struct LikelihoodCommand: ParsableCommand {
     let start = clock.now
     let counter = EvaluationCounter()
     let progress = FlowProgress("likelihood", from: from, to: to, on: schedule.schedule)
-    let denoiser = CountedDenoiser(WatchedDenoiser(base: model.denoiser, progress: progress), counter: counter)
-    let traced: any TracedDenoiser =
-      method.joint(model).map { WatchedTrace(base: $0, progress: progress, counter: counter) }
-      ?? WithTrace(
-        denoiser,
-        method.access(
-          of: model, denoiser: denoiser, data: covarianceData?.reshaped([-1] + model.sampleShape), seed: common.seed))
+    let proofs = ProofCounter()
+    let traced = WatchedTrace(
+      base: method.joint(model)
+        ?? WithTrace(
+          model.denoiser,
+          CountedProofs(
+            base: method.access(
+              of: model, counter: counter, data: covarianceData?.reshaped([-1] + model.sampleShape), seed: common.seed),
+            counter: proofs)),
+      progress: progress, counter: counter, isSingle: !method.isRandom)
     let priorName = self.prior ?? (model.field == nil ? "normal" : "exact")
     let prior = priorName == "exact" ? Prior.exact(model.field!) : .normal
     let found: Likelihood
     if input.isLevels {
       var generator = Generator(seed: common.seed)
       found = logLikelihood(
-        of: Tensor(input.array).reshaped(shape), in: GreyLevels(levels), dequantized: dequantization,
+        of: model.arranged(Tensor(input.array), of: input).reshaped(shape), in: GreyLevels(levels),
+        dequantized: dequantization,
         using: &generator, under: traced, type: type, from: from, to: to, prior: prior, solver: solver)
     } else {
       found = logLikelihood(
@@ -156,7 +164,7 @@ struct LikelihoodCommand: ParsableCommand {
         meanBitsPerDim: meanNumber(bits), meanStandardError: meanNumber(errors),
         meanPriorError: priorErrors.flatMap(meanNumber),
         nfe: found.evaluations,
-        spacing: spacing, warnings: warnings, out: out)
+        exactShare: proofs.share, spacing: spacing, warnings: warnings, out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
       var table = Table(["sample", "log q", "bits/dim"] + (isRandom ? ["± one s.e. of log q"] : []))
@@ -171,6 +179,9 @@ struct LikelihoodCommand: ParsableCommand {
       }
       try Terminal.answer(
         "mean \(fixed(mean(densities), 4)) nats, \(fixed(mean(bits), 4)) bits/dim; \(found.evaluations) evaluations")
+      if let share = proofs.share {
+        try Terminal.answer("\(fixed(100 * share, 1)) % of the traces on the way are proven to be the data's")
+      }
       if found.outcome != .converged {
         try Terminal.answer("the integration did not settle: \(found.outcome.rawValue)")
       }

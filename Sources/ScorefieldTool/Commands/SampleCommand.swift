@@ -79,8 +79,11 @@ struct SampleCommand: ParsableCommand {
     let times = try spread.grid(steps, over: schedule.schedule, from: from, to: to)
     let states = try start.map { try ArrayInput($0) }
 
+    let levels = try common.levels(beside: source)
+    try source.checkCondition(for: states?.array.shape[0] ?? count)
+
     try common.start()
-    let model = try source.loaded(type: asked, levels: common.levels(beside: source))
+    let model = try source.loaded(type: asked, levels: levels)
     let type = model.type
     if let states { try model.accepts(states) }
     try output.check(model.sampleShape)
@@ -91,7 +94,7 @@ struct SampleCommand: ParsableCommand {
     }
     var generator = Generator(seed: common.seed)
     let first =
-      try states?.values(type).reshaped([-1] + model.sampleShape)
+      try states.map { model.arranged(try $0.values(type), of: $0).reshaped([-1] + model.sampleShape) }
       ?? startingNoise(
         [count ?? 1] + model.sampleShape, at: from, on: schedule.schedule, type: type, using: &generator)
 

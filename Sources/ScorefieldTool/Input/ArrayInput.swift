@@ -13,7 +13,7 @@ struct ArrayInput {
   /// As the file holds it.
   let array: HostArray
   /// Whether it came from pictures, which are read with 256 levels at most.
-  private let isPicture: Bool
+  let isPicture: Bool
   /// Whether it holds grey levels, to be scaled to [−1, 1].
   var isLevels: Bool { array.elementType.isInteger }
 

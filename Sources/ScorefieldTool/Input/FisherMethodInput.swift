@@ -112,28 +112,30 @@ struct FisherMethodInput {
   ///
   /// - Parameters:
   ///   - model: What is asked.
-  ///   - denoiser: The same model as a denoiser that counts its evaluations.
+  ///   - counter: Counts the evaluations.
   ///   - data: Where a covariance or near points come from, for the methods that need some.
   ///   - seed: The seed of random probes.
   /// - Returns: Trace and product.
-  func access(of model: LoadedModel, denoiser: any Denoiser, data: Tensor?, seed: UInt64) -> ErasedFisher {
+  func access(of model: LoadedModel, counter: EvaluationCounter, data: Tensor?, seed: UInt64) -> ErasedFisher {
     let schedule = model.denoiser.schedule
+    let denoiser = CountedDenoiser(model.denoiser, counter: counter)
+    func learned() -> CountedTrace { CountedTrace(base: model.traced!, counter: counter) }
     switch kind {
     case .auto, .exact: return ErasedFisher(ExactFisher(model.field!))
     case .vjp: return ErasedFisher(FullTrace(VJPFisher(denoiser)))
     case .jvp: return ErasedFisher(FullTrace(JVPFisher(denoiser)))
     case .finiteDifference: return ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
     case .null: return ErasedFisher(NullFisher(on: schedule))
-    case .gaussian: return ErasedFisher(GaussianFisher(data: data!, on: schedule))
-    case .traceMatching, .residual: return ErasedFisher(trace: model.traced!, products: VJPFisher(denoiser))
+    case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), on: schedule))
+    case .traceMatching, .residual: return ErasedFisher(trace: learned(), products: VJPFisher(denoiser))
     case .hutchinson(let count): return ErasedFisher(Hutchinson(VJPFisher(denoiser), probes: count, seed: seed))
     case .hutchPlusPlus(let count):
       return ErasedFisher(HutchPlusPlus(VJPFisher(denoiser), probes: count, seed: seed, on: schedule))
-    case .retrieval(let count): return ErasedFisher(RetrievalFisher(data!, nearest: count, on: schedule))
+    case .retrieval(let count):
+      return ErasedFisher(nearest: RetrievalFisher(data!, nearest: count, on: schedule))
     case .hybrid(let count):
       return ErasedFisher(
-        trace: HybridFisher(model.traced!, or: RetrievalFisher(data!, nearest: count, on: schedule)),
-        products: VJPFisher(denoiser))
+        trace: learned(), or: RetrievalFisher(data!, nearest: count, on: schedule), products: VJPFisher(denoiser))
     }
   }
 

@@ -31,6 +31,14 @@ struct ScheduleInput {
     (self.named, self.schedule) = (named, schedule)
   }
 
+  /// Whether another one is the same, whatever of it was said.
+  func isSame(as other: ScheduleInput) -> Bool {
+    func values(_ named: ScheduleDescription) -> [Double] {
+      (ScheduleDescription.parameters(of: named.name) ?? []).map { named.parameters[$0.key] ?? $0.standard }
+    }
+    return named.name == other.named.name && values(named) == values(other.named)
+  }
+
   /// A time in the schedule's range.
   func time(_ t: Double, option: String) throws(Failure) -> Double {
     let range = schedule.timeRange

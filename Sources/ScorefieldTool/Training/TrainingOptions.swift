@@ -27,12 +27,13 @@ struct TrainingOptions: ParsableArguments {
 
   @Option(
     help: """
-      stable (posteriors over the data), single (one draw each), or own (single draws, and for the trace head the denoiser's own \
-      derivative: for likelihoods); the default is stable for trace.
+      stable (posteriors over the data of a sample's class), single (one draw each), or own (single draws, and for the trace head \
+      the denoiser's own derivative: for likelihoods); the default is stable for trace, and single beside vectors.
       """)
   var targets: String?
 
-  @Option(help: "How many steps.")
+  @Option(
+    help: "How many steps; a training that goes on may have more, and its learning rate follows the longer cosine.")
   var steps = 5000
 
   @Option(help: "Samples per step.")
@@ -56,17 +57,27 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "float32 or bfloat16: what the network computes in while it is trained.")
   var precision = "float32"
 
-  @Option(help: "The share of samples whose class is hidden, so that the model knows the unconditional field too.")
+  @Option(help: "The share of samples whose label is hidden, so that the model knows the unconditional field too.")
   var classDropout = 0.1
 
-  /// The options that make a training what it is: one that goes on must have the same.
-  var identity: [String: String] {
-    [
-      "objective": objective, "network": network ?? "", "width": width.map(String.init) ?? "",
-      "depth": depth.map(String.init) ?? "", "prediction": prediction, "trace-form": traceForm,
-      "targets": targets ?? "", "batch": "\(batch)", "learning-rate": "\(learningRate)", "warmup": "\(warmup)",
-      "weight-decay": "\(weightDecay)", "clip": clip.map { "\($0)" } ?? "", "ema": ema, "precision": precision,
-      "class-dropout": "\(classDropout)",
+  /// Whether targets are posteriors over the data, of a sample's class where it has one; vectors have none.
+  func isStable(_ labels: Labels?) -> Bool {
+    if case .vectors = labels { return targets == "stable" }
+    return targets.map { $0 == "stable" } ?? (objective == "trace")
+  }
+
+  /// The options that make a training what it is, with what the data made of those that were left out: one that goes on
+  /// must have the same.
+  func identity(of model: ModelConfiguration, labels: Labels?) -> [String: String] {
+    let isLabelled = labels != nil
+    return [
+      "objective": objective, "network": model.network.kind, "width": "\(model.network.width)",
+      "depth": "\(model.network.depth)", "prediction": model.prediction.rawValue,
+      "trace-form": model.trace?.rawValue ?? "none",
+      "targets": isStable(labels) ? "stable" : targets == "own" ? "own" : "single",
+      "batch": "\(batch)", "learning-rate": "\(learningRate)", "warmup": "\(warmup)",
+      "weight-decay": "\(weightDecay)", "clip": clip.map { "\($0)" } ?? "none", "ema": ema, "precision": precision,
+      "class-dropout": isLabelled ? "\(classDropout)" : "none", "levels": model.levels.map { "\($0)" } ?? "none",
     ]
   }
 
@@ -90,7 +101,7 @@ struct TrainingOptions: ParsableArguments {
     try require(batch > 0 && batch <= 1 << 20, "--batch", batch, "give a number from 1 to 1048576")
     try require(
       learningRate > 0 && learningRate <= 10, "--learning-rate", learningRate, "give a number between 0 and 10")
-    try require(warmup >= 0, "--warmup", warmup, "give 0 or more")
+    try require((0...100_000_000).contains(warmup), "--warmup", warmup, "give a number from 0 to 100000000")
     try require((0..<1).contains(weightDecay), "--weight-decay", weightDecay, "give a number from 0 to less than 1")
     try require(clip.map { $0 > 0 } ?? true, "--clip", clip ?? 0, "give a positive number")
     try require(width.map { $0 > 0 && $0 <= 1 << 14 } ?? true, "--width", width ?? 0, "give a number from 1 to 16384")
@@ -126,34 +137,46 @@ struct TrainingOptions: ParsableArguments {
   ///   - schedule: How they become noise.
   ///   - sigmaData: Their standard deviation about 0.
   ///   - levels: Their grey levels.
-  ///   - classes: Their classes.
+  ///   - labels: What is known of each.
   /// - Returns: The configuration.
   /// - Throws: Where a network does not fit the data.
   func configuration(
-    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, levels: Int?,
-    classes: Int?
+    of data: any DataSource, on schedule: ScheduleDescription, sigmaData: Double, levels: Int?, labels: Labels?
   ) throws(Failure) -> ModelConfiguration {
     let shape = data.sampleShape
     let dimension = shape.reduce(1, *)
     let isImage = shape.count >= 2
     let kind = network ?? (isImage && dimension >= 256 ? "unet" : dimension <= 3 ? "multiscale" : "mlp")
-    let conditionWidth = classes ?? 0
+    let conditionWidth = labels?.width ?? 0
+    if case .vectors = labels, isStable(labels) {
+      throw .option("--targets", "'stable' knows classes, and the labels are vectors", repair: "use single")
+    }
+    guard conditionWidth <= 1 << 16 else {
+      throw .option("--labels", "there are \(conditionWidth) classes or numbers", repair: "give at most \(1 << 16)")
+    }
+    guard batch.multipliedReportingOverflow(by: dimension).overflow == false, batch * dimension <= 1 << 30 else {
+      throw .option("--batch", "\(batch) samples of \(dimension) numbers are too many at once", repair: "give fewer")
+    }
     let architecture: Architecture
     switch kind {
     case "unet":
       guard isImage, let side = shape.last, shape[shape.count - 2] == side, shape.count <= 3 else {
-        throw .option("--network", "'unet' needs square images, and samples have shape \(shape)", repair: "use mlp")
+        throw .option(
+          "--network", "'unet' needs square images [H, W] or [C, H, W], and samples have shape \(shape)",
+          repair: "crop them, move their channels to the front, or use mlp")
       }
       let channels = shape.count == 3 ? shape[0] : 1
-      var unet = UNet.Configuration(
-        channels: channels, width: width ?? (side <= 8 ? 16 : 32), multipliers: side <= 8 ? [1, 2, 2] : [1, 2, 2, 2],
-        blocks: depth ?? 1, conditionWidth: conditionWidth)
-      if side > 16 { unet.attention = [unet.multipliers.count - 2] }
-      guard side % (1 << (unet.multipliers.count - 1)) == 0 else {
+      // As many levels as halves, down to a few pixels.
+      let levels = min(side <= 8 ? 3 : 4, side.trailingZeroBitCount + 1)
+      guard levels > 1 else {
         throw .option(
-          "--network", "'unet' halves the image \(unet.multipliers.count - 1) times, and its side is \(side)",
-          repair: "pad the images to a multiple of \(1 << (unet.multipliers.count - 1))")
+          "--network", "'unet' halves its images, and their side is \(side)",
+          repair: "pad them to an even side, or use mlp")
       }
+      var unet = UNet.Configuration(
+        channels: channels, width: width ?? (side <= 8 ? 16 : 32),
+        multipliers: [1] + Array(repeating: 2, count: levels - 1), blocks: depth ?? 1, conditionWidth: conditionWidth)
+      if side > 16 { unet.attention = [levels - 2] }
       architecture = .unet(unet)
     case "multiscale":
       architecture = .multiscale(
@@ -170,6 +193,6 @@ struct TrainingOptions: ParsableArguments {
     return ModelConfiguration(
       schedule: schedule, network: architecture, prediction: NamedHead(rawValue: prediction)!, sigmaData: sigmaData,
       trace: objective == "trace" ? NamedTraceForm(rawValue: traceForm)! : nil, sampleShape: shape, levels: levels,
-      classes: classes)
+      classes: labels?.classCount)
   }
 }

@@ -17,15 +17,7 @@ struct TrainingPlan {
     let model = try TrainedModel(configuration, using: &generator)
     let times = times(on: try configuration.schedule.schedule())
     let settings = options.settings()
-    // A posterior under a vector would need all points that share it.
-    let hasPosteriors: Bool
-    if let labels = data.labels, case .vectors = labels { hasPosteriors = false } else { hasPosteriors = true }
-    guard hasPosteriors || options.targets != "stable" else {
-      throw Failure.option(
-        "--targets", "'stable' needs classes, and --labels holds vectors", repair: "use single, or give classes")
-    }
-    let isStable =
-      (options.targets ?? (options.objective == "trace" && hasPosteriors ? "stable" : "single")) == "stable"
+    let isStable = options.isStable(data.labels)
     let reference = try data.someWithClasses(Self.referenceLimit)
     let targets = isStable ? StableTargets(over: reference.data, conditions: reference.condition) : nil
     let denoising = DenoisingObjective(
@@ -37,7 +29,7 @@ struct TrainingPlan {
       let loss: TraceLoss = isStable ? .relative : .squared
       let source = options.targets == "own" ? JointObjective.TraceSource.denoiser(relativeStep: 0.02) : .denoising
       // A posterior costs more than a step of such a network: they are drawn from a pool.
-      if isStable, configuration.classes == nil, configuration.sampleShape.reduce(1, *) <= 3,
+      if isStable, data.labels == nil, configuration.sampleShape.reduce(1, *) <= 3,
         configuration.trace != .predictionError
       {
         let objective = PooledObjective(
@@ -59,10 +51,31 @@ struct TrainingPlan {
   /// Noise levels evenly on a logarithmic scale, and times evenly, so that nothing is left out.
   private func times(on schedule: any NoiseSchedule) -> any TimeDistribution {
     let range = schedule.timeRange
-    let ratios = [range.lowerBound, range.upperBound].map { schedule.kernel(at: $0).noiseToSignal }
-    let (low, high) = (max(ratios[0], 0.01 * configuration.sigmaData), min(ratios[1], 20 * configuration.sigmaData))
+    let (low, high) = Self.ratios(on: schedule, sigmaData: configuration.sigmaData)
     return MixedTimes(
       0.75, of: LogUniformNoise(on: schedule, ratios: low...high),
       else: UniformTimes(max(range.lowerBound, schedule.time(atNoiseToSignal: low))...range.upperBound))
+  }
+
+  /// The noise-to-signal ratios that matter to data of a standard deviation, as far as a schedule has them.
+  private static func ratios(on schedule: any NoiseSchedule, sigmaData: Double) -> (low: Double, high: Double) {
+    let range = schedule.timeRange
+    let ends = [range.lowerBound, range.upperBound].map { schedule.kernel(at: $0).noiseToSignal }
+    return (max(ends[0], 0.01 * sigmaData), min(ends[1], 20 * sigmaData))
+  }
+
+  /// Refuses data that a schedule never hides, or never shows.
+  static func check(_ sigmaData: Double, on schedule: ScheduleInput, path: String) throws(Failure) {
+    let (low, high) = ratios(on: schedule.schedule, sigmaData: sigmaData)
+    guard low < high else {
+      let range = schedule.schedule.timeRange
+      let ends = [range.lowerBound, range.upperBound].map {
+        significant(schedule.schedule.kernel(at: $0).noiseToSignal, 2)
+      }
+      throw Failure(
+        .badData, path,
+        "has a standard deviation of \(significant(sigmaData, 2)), and '\(schedule.text)' has noise from \(ends[0]) to "
+          + "\(ends[1]) of the signal", repair: "scale the data")
+    }
   }
 }
