@@ -31,7 +31,8 @@ public struct WithTrace<Access: FisherAccess>: TracedDenoiser where Access.Opera
   public init(_ denoiser: any Denoiser, _ access: Access) { (self.denoiser, self.access) = (denoiser, access) }
 
   public func estimateCount(at x: Tensor, time t: Double) -> Int {
-    access.fisher(at: x[..<1], time: t).traceSamples().shape[0]
+    // Not of one point: a model may know something of each, and take whole batches only.
+    access.fisher(at: x, time: t).traceSamples().shape[0]
   }
 
   public func denoise(_ x: Tensor, at t: Double) -> Tensor { denoiser.denoise(x, at: t) }

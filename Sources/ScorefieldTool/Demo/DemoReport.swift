@@ -1,7 +1,11 @@
+import RealModule
 import Scorefield
 
 /// The demonstration's answers in words, as a page and as figures.
 struct DemoReport {
+  let training: KeptTraining.Figures
+  let ranking: (figures: LearnedDemo.Ranking, kinds: Tensor, ordered: Tensor)
+  let estimators: LearnedDemo.Estimators
   let demo: DigitsDemo
   let levels: (figures: [DigitsDemo.NoiseLevel], noised: Tensor, seen: Tensor)
   let rankings: (figures: [DigitsDemo.Ranking], ordered: Tensor, bits: [Double])
@@ -10,6 +14,9 @@ struct DemoReport {
   /// Every number of the report.
   struct Figures: Encodable {
     let known, heldOut: Int
+    let training: KeptTraining.Figures
+    let ranking: LearnedDemo.Ranking
+    let estimators: LearnedDemo.Estimators
     let noiseLevels: [DigitsDemo.NoiseLevel]
     let rankings: [DigitsDemo.Ranking]
     let orderedBitsPerDim: [Double]
@@ -19,8 +26,44 @@ struct DemoReport {
 
   var figures: Figures {
     Figures(
-      known: demo.known.batch, heldOut: demo.heldOut.batch, noiseLevels: levels.figures, rankings: rankings.figures,
+      known: demo.known.batch, heldOut: demo.heldOut.batch, training: training, ranking: ranking.figures,
+      estimators: estimators, noiseLevels: levels.figures, rankings: rankings.figures,
       orderedBitsPerDim: rankings.bits, eigenvectorSigma: eigenvectors.sigma, eigenpairs: eigenvectors.figures)
+  }
+
+  private var kindRows: [[String]] {
+    [["", "images", "bits/dim"]]
+      + ranking.figures.kinds.map {
+        [$0.name, "\($0.count)", "\(fixed($0.bitsPerDim, 3)) ± \(fixed($0.bitsPerDimError, 3))"]
+      }
+  }
+
+  private var traceRows: [[String]] {
+    [["estimator"] + estimators.sigmas.map { "sigma \(fixed($0, 2))" }]
+      + estimators.rows.map { [$0.name] + $0.traceErrors.map { significant($0, 3) } }
+  }
+
+  private var costRows: [[String]] {
+    [["estimator", "nats", "bits/dim", "nats, exact", "bits/dim, exact", "ms/image"]]
+      + estimators.rows.map {
+        [
+          $0.name, significant($0.nats, 3), significant($0.bitsPerDim, 3), significant($0.natsToExact, 3),
+          significant($0.bitsPerDimToExact, 3), fixed($0.milliseconds, 2),
+        ]
+      }
+  }
+
+  private var trainingWords: String {
+    "a network of \(training.parameters) parameters, \(training.steps) steps of \(training.batch) images in "
+      + "\(fixed(training.seconds, 0)) s"
+  }
+
+  private var winWords: String {
+    let found = ranking.figures
+    return
+      "A held-out digit is likelier than itself damaged in \(fixed(100 * found.overItselfDamaged, 0)) %, than any damaged "
+      + "one in \(fixed(100 * found.heldOutOverDamaged, 0)) %, and than a generated one in "
+      + "\(fixed(100 * found.heldOutOverGenerated, 0)) % of pairs."
   }
 
   private var levelRows: [[String]] {
@@ -45,18 +88,33 @@ struct DemoReport {
   }
 
   var words: String {
-    """
-    The exact field of \(demo.known.batch) digits, asked about \(demo.heldOut.batch) it has never seen.
+    let reuse =
+      training.isReused ? "\nIt was there already; remove \(training.checkpoint) to train it again." : ""
+    return """
+      A denoiser of \(demo.known.batch) digits with the trace of its Fisher: \(trainingWords).\(reuse)
+      Loss on digits it learned from \(fixed(training.knownLoss, 3)), on held-out ones \(fixed(training.heldOutLoss, 3)).
 
-    Score and Fisher at noised digits (means over 32):
-    \(text(levelRows))
+      Bits per dimension, by the trace head:
+      \(text(kindRows))
+      \(winWords)
 
-    Bits per dimension by the probability flow, and how often a held-out digit beats the others:
-    \(text(rankingRows))
+      Error of tr F in % against the exact Fisher of the digits:
+      \(text(traceRows))
 
-    Smallest eigenvalues of F at sigma = \(fixed(eigenvectors.sigma, 0)): \
-    \(eigenvectors.figures.prefix(4).map { significant($0.eigenvalue, 4) }.joined(separator: ", ")), …
-    """
+      Error of a log-likelihood against the network's own full VJP, against the exact field from sigma       \(fixed(estimators.exactFrom, 1)), and the time of an evaluation:
+      \(text(costRows))
+
+      The exact field of the digits, asked about \(demo.heldOut.batch) it has never seen.
+
+      Score and Fisher at noised digits (means over 32):
+      \(text(levelRows))
+
+      Bits per dimension by the probability flow, and how often a held-out digit beats the others:
+      \(text(rankingRows))
+
+      Smallest eigenvalues of F at sigma = \(fixed(eigenvectors.sigma, 0)): \
+      \(eigenvectors.figures.prefix(4).map { significant($0.eigenvalue, 4) }.joined(separator: ", ")), …
+      """
   }
 
   private func text(_ rows: [[String]]) -> String {
@@ -66,10 +124,53 @@ struct DemoReport {
   }
 
   func page() throws -> HTMLPage {
-    var page = HTMLPage("What the exact field of the digits knows")
+    var page = HTMLPage("How likely is a digit?")
     page.paragraph(
-      "The field is made of \(demo.known.batch) real digits of 8 × 8 pixels; \(demo.heldOut.batch) others were held out. "
-        + "Nothing was trained: score, Fisher and likelihood are the data set's own.")
+      "A denoiser was trained on \(demo.known.batch) real digits of 8 × 8 pixels, with the trace of its Fisher beside it: "
+        + "\(trainingWords). \(demo.heldOut.batch) digits were held out. The denoiser's loss is "
+        + "\(fixed(training.knownLoss, 3)) on digits it learned from and \(fixed(training.heldOutLoss, 3)) on held-out ones."
+    )
+    page.heading("Ranked by likelihood")
+    try page.picture(
+      Picture.grey(ranking.kinds, columns: 16, magnified: 5),
+      caption: "\(LearnedDemo.kindSize) held-out digits, the same with the inner 4 × 4 pixels destroyed, and "
+        + "\(LearnedDemo.kindSize) that the network made.")
+    page.table(kindRows)
+    page.paragraph(
+      winWords + " Bits per dimension are of grey levels, uniformly dequantised, ± one standard error over images.")
+    let order = ranking.figures.ordered
+    try page.picture(
+      Picture.grey(ranking.ordered, columns: 16, magnified: 5),
+      caption: "All of them from the likeliest (\(fixed(order[0].bitsPerDim, 3)) bits/dim) to the least likely "
+        + "(\(fixed(order[order.count - 1].bitsPerDim, 3))).")
+    page.heading("Every way to the trace")
+    page.paragraph(
+      "Error of tr F in percent, Σ|error|/Σ|truth|, against the exact Fisher of the digits the network learned from, at "
+        + "\(estimators.points) of them noised.")
+    page.table(traceRows)
+    page.chart(
+      LineChart(
+        horizontal: "log10 sigma", vertical: "error of tr F, %",
+        lines: estimators.rows.map { row in
+          .init(name: row.name, points: zip(estimators.sigmas, row.traceErrors).map { (x: .log10($0), y: $1) })
+        }, isLogarithmic: true),
+      caption: "Error of tr F against the exact Fisher of the data.")
+    page.chart(
+      LineChart(
+        horizontal: "log10 sigma", vertical: "error of tr F, %",
+        lines: estimators.rows.filter { $0.name != "full VJP" }.map { row in
+          .init(name: row.name, points: zip(estimators.sigmas, row.traceErrorsToVjp).map { (x: .log10($0), y: $1) })
+        }, isLogarithmic: true),
+      caption: "Error of tr F against the full VJP of the same network, at held-out digits.")
+    page.paragraph(
+      "Error of a log-likelihood, mean of |error| over \(estimators.likelihoods) held-out digits: from sigma "
+        + "\(fixed(ranking.figures.from, 2)) against the same flow with the full VJP, and from sigma \(fixed(estimators.exactFrom, 1)) "
+        + "against the exact field's own density. Milliseconds are of one evaluation of the denoiser with its trace.")
+    page.table(costRows)
+    page.heading("What the exact field knows")
+    page.paragraph(
+      "The exact field is made of the same \(demo.known.batch) digits, and nothing of it was trained: score, Fisher and "
+        + "likelihood are the data set's own.")
     page.heading("Behind the noise")
     try page.picture(
       Picture.grey(.concatenated([levels.noised, levels.seen]), columns: 6, magnified: 10),

@@ -8,13 +8,9 @@ struct DigitsDemo {
   private let field: EmpiricalDenoiser
   private let seed: UInt64
 
-  init(images: Tensor, seed: UInt64) {
-    var generator = Generator(seed: seed)
-    let order = Tensor.permutation(images.batch, using: &generator)
-    heldOut = images.selecting(order[..<100])
-    known = images.selecting(order[100...])
+  init(_ digits: DigitSet, type: ElementType, seed: UInt64) {
+    (known, heldOut, self.seed) = (digits.known(type), digits.heldOut(type), seed)
     field = EmpiricalDenoiser(data: known, on: .edm)
-    self.seed = seed
   }
 
   // MARK: One digit through all the noise
@@ -97,11 +93,11 @@ struct DigitsDemo {
       let truth = field.posterior(all, at: sigma).logDensity
       let bits = bitsPerDim(found.logLikelihood, dimension: 64, levels: GreyLevels(17)).doubles
       let kinds = (0..<3).map { Array(bits[($0 * count)..<(($0 + 1) * count)]) }
-      func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
       figures.append(
         Ranking(
-          sigma: sigma, heldOut: mean(kinds[0]), damaged: mean(kinds[1]), noise: mean(kinds[2]),
-          overDamaged: Self.wins(kinds[0], over: kinds[1]), overNoise: Self.wins(kinds[0], over: kinds[2]),
+          sigma: sigma, heldOut: Statistics.mean(kinds[0]), damaged: Statistics.mean(kinds[1]),
+          noise: Statistics.mean(kinds[2]), overDamaged: Statistics.wins(kinds[0], over: kinds[1]),
+          overNoise: Statistics.wins(kinds[0], over: kinds[2]),
           largestError: (found.logLikelihood - truth.to(.float64)).abs().max().item, evaluations: found.evaluations,
           seconds: (clock.now - start).seconds))
       if index == 1 {
@@ -112,12 +108,6 @@ struct DigitsDemo {
       progress.show(index + 1)
     }
     return (figures, ordered, orderedBits)
-  }
-
-  /// The share of pairs in which the first kind needs fewer bits.
-  private static func wins(_ first: [Double], over second: [Double]) -> Double {
-    let won = first.reduce(0) { sum, a in sum + second.reduce(0.0) { $0 + (a < $1 ? 1 : a == $1 ? 0.5 : 0) } }
-    return won / Double(first.count * second.count)
   }
 
   // MARK: Where the field is unsure

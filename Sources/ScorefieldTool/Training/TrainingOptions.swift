@@ -27,8 +27,8 @@ struct TrainingOptions: ParsableArguments {
 
   @Option(
     help: """
-      stable (posteriors over the data, which know no labels) or single (one draw each); the default is stable for trace \
-      without labels.
+      stable (posteriors over the data of a sample's class), single (one draw each), or own (single draws, and for the trace head \
+      the denoiser's own derivative: for likelihoods); the default is stable for trace, and single beside vectors.
       """)
   var targets: String?
 
@@ -73,7 +73,8 @@ struct TrainingOptions: ParsableArguments {
     return [
       "objective": objective, "network": model.network.kind, "width": "\(model.network.width)",
       "depth": "\(model.network.depth)", "prediction": model.prediction.rawValue,
-      "trace-form": model.trace?.rawValue ?? "none", "targets": isStable(labels) ? "stable" : "single",
+      "trace-form": model.trace?.rawValue ?? "none",
+      "targets": isStable(labels) ? "stable" : targets == "own" ? "own" : "single",
       "batch": "\(batch)", "learning-rate": "\(learningRate)", "warmup": "\(warmup)",
       "weight-decay": "\(weightDecay)", "clip": clip.map { "\($0)" } ?? "none", "ema": ema, "precision": precision,
       "class-dropout": isLabelled ? "\(classDropout)" : "none", "levels": model.levels.map { "\($0)" } ?? "none",
@@ -94,7 +95,7 @@ struct TrainingOptions: ParsableArguments {
     try oneOf(network ?? "mlp", ["mlp", "multiscale", "unet"], "--network")
     try oneOf(prediction, NamedHead.allCases.map(\.rawValue), "--prediction")
     try oneOf(traceForm, NamedTraceForm.allCases.map(\.rawValue), "--trace-form")
-    try oneOf(targets ?? "stable", ["stable", "single"], "--targets")
+    try oneOf(targets ?? "stable", ["stable", "single", "own"], "--targets")
     try oneOf(precision, ["float32", "bfloat16"], "--precision")
     try require(steps > 0 && steps <= 100_000_000, "--steps", steps, "give a number from 1 to 100000000")
     try require(batch > 0 && batch <= 1 << 20, "--batch", batch, "give a number from 1 to 1048576")

@@ -27,6 +27,7 @@ struct TrainingPlan {
       return try job.train(run(model, denoising, settings, generator))
     case .traceMatched(let model):
       let loss: TraceLoss = isStable ? .relative : .squared
+      let source = options.targets == "own" ? JointObjective.TraceSource.denoiser(relativeStep: 0.02) : .denoising
       // A posterior costs more than a step of such a network: they are drawn from a pool.
       if isStable, data.labels == nil, configuration.sampleShape.reduce(1, *) <= 3,
         configuration.trace != .predictionError
@@ -36,7 +37,7 @@ struct TrainingPlan {
           for: model, loss: loss, using: &generator)
         return try job.train(run(model, objective, settings, generator))
       }
-      return try job.train(run(model, JointObjective(denoising, loss: loss), settings, generator))
+      return try job.train(run(model, JointObjective(denoising, trace: source, loss: loss), settings, generator))
     }
   }
 
