@@ -44,13 +44,13 @@ struct KeptTraining {
       model = kept
     } else {
       let job = TrainingJob(
-        writer: try CheckpointWriter(folder), configuration: configuration, data: data, batch: budget.batch,
-        steps: budget.steps, checkpointInterval: 500, logInterval: 50, resumes: state != nil && !isReused, seed: seed,
-        threadsAreGiven: true, identity: identity)
+        folder: folder, claimed: try CheckpointWriter(folder), state: isReused ? nil : state,
+        configuration: configuration, data: data, batch: budget.batch, steps: budget.steps, checkpointInterval: 500,
+        logInterval: 50, seed: seed, identity: identity)
       let result = try job.train(run)
       guard result.step == budget.steps else {
         Terminal.say("scorefield: interrupted at step \(result.step); the same command goes on from there")
-        throw ExitCode(ExitStatus.interrupted.rawValue)
+        throw ExitCode(Interrupt.status)
       }
       seconds = (state?.info.seconds ?? 0) + result.seconds
       guard let trained = Self.read(configuration, from: folder) else {
