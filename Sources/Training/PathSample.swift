@@ -15,6 +15,12 @@ public struct PathSample: Sendable {
     point = kernels.column(like: data) { $0.alpha } * data + kernels.column(like: data) { $0.sigma } * noise
   }
 
+  /// The same draw, seen at other points: what is asked there is asked at the same times.
+  init(point: Tensor, of other: PathSample) {
+    (data, noise, kernels) = (other.data, other.noise, other.kernels)
+    self.point = point
+  }
+
   /// Data with fresh noise at given times.
   public init(_ data: Tensor, at times: [Double], on schedule: any NoiseSchedule, using generator: inout Generator) {
     // Where the generator is that drew the times: on the host.

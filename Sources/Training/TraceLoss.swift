@@ -69,7 +69,10 @@ struct TraceTarget: Sendable {
   func loss(of output: Tensor, _ loss: TraceLoss) -> Tensor {
     switch loss {
     case .squared: return (output - (moment - shift) / scale).squared()
-    case .relative: return (rate * (shift + scale * output - moment) / size).abs()
+    case .relative: return self.loss(ofMoment: shift + scale * output)
     }
   }
+
+  /// The relative loss of `M/d` itself, shape `[B]`.
+  func loss(ofMoment value: Tensor) -> Tensor { (rate * (value - moment) / size).abs() }
 }

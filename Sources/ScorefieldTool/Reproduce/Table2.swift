@@ -72,15 +72,15 @@ struct Table2 {
   init(quick: Bool, seed: UInt64) {
     setup = Setup(
       points: 5000, times: Self.times, samples: quick ? 2000 : 4000, seeds: (0..<3).map { seed + $0 },
-      plainSteps: quick ? 500 : 4000, steps: quick ? 800 : 4000, batch: 1024, poolSize: quick ? 200_000 : 1_000_000,
-      nearest: 2560, likelihoodSamples: quick ? 64 : 256,
+      plainSteps: quick ? 400 : 4000, steps: quick ? 800 : 4000, batch: 1024, poolSize: quick ? 150_000 : 1_000_000,
+      nearest: 2560, likelihoodSamples: quick ? 32 : 256,
       isQuick: quick)
   }
 
   // MARK: One seed
 
   /// What a method got wrong at one time.
-  private struct Errors {
+  struct Errors {
     var l1, median, mean: Double
     var exactShare, bound, largestErrorToBound: Double?
   }
@@ -145,9 +145,9 @@ struct Table2 {
     return (traces, table)
   }
 
-  private let schedule = VariancePreserving()
+  let schedule = VariancePreserving()
 
-  private func time(_ t: Double) -> Double { max(t, Self.smallestTime) }
+  func time(_ t: Double) -> Double { max(t, Self.smallestTime) }
 
   /// The plain networks on single draws, as the paper trains them, and ours.
   private func train(
@@ -162,13 +162,14 @@ struct Table2 {
 
     let plain = run(
       NetworkDenoiser(mlp(), Preconditioning(.noise, sigmaData: sigmaData), on: schedule),
-      DenoisingObjective(times: plainTimes), plainSettings, setup.plainSteps, single, &generator,
+      DenoisingObjective(times: plainTimes), plainSettings, setup.plainSteps, setup.batch, single, &generator,
       "plain noise network", advanced)
     func matched(_ form: any TraceForm, _ name: String) -> TraceMatching {
       let network = TwoHeaded(mlp(), using: &generator)
       return run(
         TraceMatching(of: plain, network: network, Preconditioning(.noise, sigmaData: sigmaData), form: form),
-        TraceObjective(times: plainTimes), plainSettings, setup.plainSteps, single, &generator, name, advanced)
+        TraceObjective(times: plainTimes), plainSettings, setup.plainSteps, setup.batch, single, &generator, name,
+        advanced)
     }
     let printed = matched(SecondMomentForm(), "trace matching as printed")
     let centred = matched(NoiseMomentForm(), "trace matching, centred")
@@ -187,20 +188,24 @@ struct Table2 {
     let model = TraceMatchedDenoiser(
       TwoHeaded(network, using: &generator), .edm(sigmaData: sigmaData),
       form: PosteriorVarianceForm(sigmaData: sigmaData), on: schedule)
+    let objective = PooledObjective(setup.poolSize, of: data, times: recipeTimes, for: model, using: &generator)
+    let settings = TrainingSettings(
+      learningRate: .cosine(peak: 4e-3, steps: setup.steps + 1, warmup: min(200, setup.steps / 5)), beta2: 0.99)
+    return run(model, objective, settings, setup.steps, setup.batch, data, &generator, "trace head", advanced)
+  }
+
+  /// Times of the recipe: even, even in the logarithm of the noise, and once more where points are told apart.
+  var recipeTimes: any TimeDistribution {
     let smallest = schedule.kernel(at: Self.smallestTime).noiseToSignal
-    let times = MixedTimes(
+    return MixedTimes(
       0.25, of: UniformTimes(Self.smallestTime...1),
       else: MixedTimes(
         2.0 / 3, of: LogUniformNoise(on: schedule, ratios: smallest...3),
         else: LogUniformNoise(on: schedule, ratios: smallest...(2 * smallest))))
-    let objective = PooledObjective(setup.poolSize, of: data, times: times, for: model, using: &generator)
-    let settings = TrainingSettings(
-      learningRate: .cosine(peak: 4e-3, steps: setup.steps + 1, warmup: min(200, setup.steps / 5)), beta2: 0.99)
-    return run(model, objective, settings, setup.steps, data, &generator, "trace head", advanced)
   }
 
-  private func run<O: Objective>(
-    _ model: O.Model, _ objective: O, _ settings: TrainingSettings, _ steps: Int, _ data: Tensor,
+  func run<O: Objective>(
+    _ model: O.Model, _ objective: O, _ settings: TrainingSettings, _ steps: Int, _ batch: Int, _ data: Tensor,
     _ generator: inout Generator, _ name: String, _ advanced: (Int, String) -> Void
   ) -> O.Model {
     var run = TrainingRun(
@@ -208,7 +213,7 @@ struct Table2 {
       averaging: ExponentialMovingAverage(of: model.parameters, decay: 0.999, warmsUp: true),
       generator: Generator(seed: generator.next() >> 32))
     for step in 0..<steps {
-      let rows = data.selecting(Tensor.randomIntegers([setup.batch], in: 0..<data.batch, using: &generator))
+      let rows = data.selecting(Tensor.randomIntegers([batch], in: 0..<data.batch, using: &generator))
       _ = run.advance(on: TrainingBatch(rows))
       counter.increment()
       if step % 25 == 24 { advanced(25, name) }
@@ -253,7 +258,7 @@ struct Table2 {
     return table
   }
 
-  private func errors(of answer: Tensor, _ truth: Tensor) -> Errors {
+  func errors(of answer: Tensor, _ truth: Tensor) -> Errors {
     let error = (answer - truth).abs()
     let relative = error / truth.abs()
     return Errors(
