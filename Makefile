@@ -8,7 +8,7 @@ help:            ## Say what there is
 setup:           ## Fetch libtorch and compile the engine (once; a few minutes)
 	@Scripts/setup
 
-demo: setup      ## Run the main job on the digits that come with the package
+demo: setup      ## Train on the digits that come with the package, and ask how likely digits are
 	@Scripts/build-tool
 	@.build/tool/scorefield demo --data Data --out demo
 

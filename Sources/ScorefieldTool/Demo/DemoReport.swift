@@ -165,7 +165,9 @@ struct DemoReport {
     page.paragraph(
       "Error of a log-likelihood, mean of |error| over \(estimators.likelihoods) held-out digits: from sigma "
         + "\(fixed(ranking.figures.from, 2)) against the same flow with the full VJP, and from sigma \(fixed(estimators.exactFrom, 1)) "
-        + "against the exact field's own density. Milliseconds are of one evaluation of the denoiser with its trace.")
+        + "against the exact field's own density. A likelihood is one of the network's own flow: the trace of hybrid and null is the "
+        + "data's, not the network's, and however near it is to the exact one the sum is the likelihood of nothing. Milliseconds are of one evaluation of the denoiser with its trace."
+    )
     page.table(costRows)
     page.heading("What the exact field knows")
     page.paragraph(
@@ -206,7 +208,8 @@ struct DemoReport {
   /// One picture of it all.
   func overview() -> HostArray {
     Picture.column([
-      Picture.grey(levels.noised, columns: 6, magnified: 14), Picture.grey(levels.seen, columns: 6, magnified: 14),
+      Picture.grey(ranking.ordered, columns: 16, magnified: 5), Picture.grey(levels.noised, columns: 6, magnified: 14),
+      Picture.grey(levels.seen, columns: 6, magnified: 14),
       Picture.signed(eigenvectors.vectors[..<6], columns: 6, magnified: 14),
     ])
   }

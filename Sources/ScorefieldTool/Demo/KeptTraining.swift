@@ -29,22 +29,23 @@ struct KeptTraining {
     let (run, data, configuration) = try DigitModel.training(
       on: digits, conditional: false, budget: budget, seed: seed)
     let folder = CheckpointFolder(path)
-    let identity = [
+    let identity = try data.identity().merging([
       "seed": "\(seed)", "steps": "\(budget.steps)", "batch": "\(budget.batch)", "threads": "\(Threads.count)",
-      "learning-rate": "\(budget.learningRate)", "digits": "\(digits.knownLevels.sum().item)",
-      "split": "\(digits.knownLevels.batch)", "network": "\(configuration.network)",
-    ]
+      "learning-rate": "\(budget.learningRate)",
+    ]) { $1 }
     // One that does not fit, or cannot be read, is trained afresh.
     var state = (try? folder.latestState(as: TrainingJob.Info.self)) ?? nil
-    if state?.info.identity != identity { state = nil }
-    let isReused = state?.step == budget.steps
+    if state?.info.identity != identity || state?.info.configuration != configuration { state = nil }
+    let kept = state?.step == budget.steps ? Self.read(configuration, from: folder) : nil
+    let isReused = kept != nil
     var seconds = state?.info.seconds ?? 0
-
-    if isReused, let kept = Self.read(configuration, from: folder) {
+    if let kept {
       model = kept
     } else {
+      if state?.step == budget.steps { state = nil }
+      // Claimed: a training that does not fit gives way.
       let job = TrainingJob(
-        folder: folder, claimed: try CheckpointWriter(folder), state: isReused ? nil : state,
+        folder: folder, claimed: try CheckpointWriter(folder), state: state,
         configuration: configuration, data: data, batch: budget.batch, steps: budget.steps, checkpointInterval: 500,
         logInterval: 50, seed: seed, identity: identity)
       let result = try job.train(run)
@@ -52,11 +53,12 @@ struct KeptTraining {
         Terminal.say("scorefield: interrupted at step \(result.step); the same command goes on from there")
         throw ExitCode(Interrupt.status)
       }
-      seconds = (state?.info.seconds ?? 0) + result.seconds
-      guard let trained = Self.read(configuration, from: folder) else {
+      guard let trained = Self.read(configuration, from: folder),
+        let written = try folder.latestState(as: TrainingJob.Info.self)
+      else {
         throw Failure(.ourBug, path, "cannot be read after it was written", repair: "remove it and try again")
       }
-      model = trained
+      (model, seconds) = (trained, written.info.seconds)
     }
 
     let (denoising, denoiser) = (run.objective.denoising, model.denoiser)

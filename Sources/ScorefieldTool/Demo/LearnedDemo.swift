@@ -24,7 +24,11 @@ struct LearnedDemo {
     let heldOutOverDamaged, heldOutOverGenerated, generatedOverDamaged: Double
     /// How often a digit is likelier than itself with the patch destroyed.
     let overItselfDamaged: Double
+    /// The ends of the likelihood, and its steps.
     let from, to: Double
+    let steps: Int
+    /// Of the dequantisation, for each image.
+    let draws: Int
     let evaluations: Int
     let seconds: Double
     /// All images, the likeliest first.
@@ -72,7 +76,8 @@ struct LearnedDemo {
       heldOutOverGenerated: Statistics.wins(kinds[0], over: kinds[2]),
       generatedOverDamaged: Statistics.wins(kinds[2], over: kinds[1]),
       overItselfDamaged: Double(zip(kinds[0], kinds[1]).count { $0 < $1 }) / Double(count),
-      from: DigitModel.likelihoodStart, to: DigitModel.likelihoodEnd, evaluations: found.evaluations,
+      from: DigitModel.likelihoodStart, to: DigitModel.likelihoodEnd, steps: DigitModel.likelihoodSteps,
+      draws: Self.draws, evaluations: found.evaluations,
       seconds: (clock.now - start).seconds,
       ordered: order.map { Ordered(kind: names[$0 / count], bitsPerDim: bits[$0]) })
     let images = DigitSet.scale.scaled(all)
