@@ -81,15 +81,20 @@ struct Figure2Command: ParsableCommand {
 
   /// What came out.
   private static func words(_ figure: Figure2) -> String {
-    func verdict(_ name: String, _ good: String, _ bad: String) -> String {
+    func verdict(_ name: String, _ rising: String, _ falling: String, _ none: String) -> String {
       let found = figure.correlations.first { $0.with == name && $0.label == nil }!
-      let words = found.p > 0.01 ? "not to be told from none" : found.spearman > 0 ? good : bad
-      return "\(words) (Spearman \(fixed(found.spearman, 3)), p \(significant(found.p, 2)))"
+      let words = found.p > 0.01 ? none : found.spearman > 0 ? rising : falling
+      return "\(words) (Spearman \(fixed(found.spearman, 3)) ± \(fixed(found.standardError, 3)))"
     }
-    return "Are the likelier ones the cleaner ones? With fewer bits per dimension the classifier is "
-      + verdict("confidence", "less sure", "surer") + ", the nearest real digit is "
-      + verdict("distance to the nearest real digit", "nearer", "farther") + ", and there is "
-      + verdict("ink", "less ink", "more ink") + "."
+    return "Are the likelier ones the cleaner ones? The fewer bits per dimension, "
+      + verdict(
+        "distance to the nearest real digit", "the nearer the nearest real digit", "the farther the nearest real digit",
+        "the nearest real digit is neither nearer nor farther")
+      + "; "
+      + verdict(
+        "confidence", "the less sure the classifier", "the surer the classifier",
+        "the classifier is neither surer nor less sure")
+      + "; " + verdict("ink", "the less ink", "the more ink", "there is neither more ink nor less") + "."
   }
 
   /// Every number of the quarters, a line each.
