@@ -5,7 +5,7 @@ struct Figure1Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "figure1",
     abstract: "Likelihood against accuracy over scales of guidance, on class-conditional digits.",
-    discussion: "About five minutes of computing, one with --quick.")
+    discussion: "About six minutes of computing, one with --quick.")
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var options: ReproduceOptions

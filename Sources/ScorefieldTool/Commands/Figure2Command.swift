@@ -5,7 +5,7 @@ struct Figure2Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "figure2",
     abstract: "Samples of one class ordered by likelihood: are the likelier ones the cleaner ones?",
-    discussion: "About four minutes of computing, one with --quick.")
+    discussion: "About three minutes of computing, less than one with --quick.")
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var options: ReproduceOptions

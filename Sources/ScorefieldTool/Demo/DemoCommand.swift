@@ -46,7 +46,7 @@ struct DemoCommand: ParsableCommand {
       in: "\(out)/model")
     let learned = LearnedDemo(digits: digits, model: training.model, seed: common.seed)
     let ranking = learned.ranking()
-    let estimators = learned.estimate(points: quick ? 4 : 32, likelihoods: quick ? 2 : 8)
+    let estimators = learned.estimate(points: quick ? 4 : 16, likelihoods: quick ? 2 : 8)
     let demo = DigitsDemo(digits, type: type ?? .float64, seed: common.seed)
     let levels = demo.noiseLevels()
     let rankings = demo.rankings()

@@ -101,7 +101,7 @@ struct DemoReport {
       Error of tr F in % against the exact Fisher of the digits:
       \(text(traceRows))
 
-      Error of a log-likelihood against the network's own full VJP, against the exact field from sigma       \(fixed(estimators.exactFrom, 1)), and the time of an evaluation:
+      Error of a log-likelihood against the network's own full VJP, against the exact field from sigma \(fixed(estimators.exactFrom, 1)), and the time of an evaluation:
       \(text(costRows))
 
       The exact field of the digits, asked about \(demo.heldOut.batch) it has never seen.

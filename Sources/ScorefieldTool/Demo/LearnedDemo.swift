@@ -105,6 +105,8 @@ struct LearnedDemo {
     let sigmas: [Double]
     let points, likelihoods: Int
     let exactFrom: Double
+    /// Of the likelihoods, which all follow the same flow, from the data and from where the exact field knows them.
+    let steps, exactSteps: Int
     /// Mean |tr F| of the exact field, one per sigma.
     let traces: [Double]
     let rows: [Estimator]
@@ -113,6 +115,7 @@ struct LearnedDemo {
 
   private static let sigmas = [0.1, 0.25, 0.5, 1, 2, 4]
   private static let exactFrom = 0.5
+  private static let (steps, exactSteps) = (8, 6)
 
   private func estimators() -> [(name: String, model: any TracedDenoiser)] {
     let denoiser = model.denoiser
@@ -171,10 +174,11 @@ struct LearnedDemo {
       )
       count(2 * places.count)
       progress.show(index * (Self.sigmas.count + 10) + Self.sigmas.count, note: way.name)
-      let near = DigitModel.likelihood(of: digits.heldOutLevels[..<likelihoods], under: way.model, seed: seed + 71)
+      let near = DigitModel.likelihood(
+        of: digits.heldOutLevels[..<likelihoods], under: way.model, steps: Self.steps, seed: seed + 71)
       let far = logLikelihood(
         of: noised.to(.float32), under: way.model, from: Self.exactFrom, to: DigitModel.likelihoodEnd,
-        solver: .rungeKutta(.rk4, steps: DigitModel.likelihoodSteps / 2))
+        solver: .rungeKutta(.rk4, steps: Self.exactSteps))
       count(near.evaluations + far.evaluations)
       // The fastest of a few is what it takes.
       let times = (0..<3).map { _ in
@@ -199,7 +203,7 @@ struct LearnedDemo {
     let bits = 1 / (64 * 0.6931471805599453)
     return Estimators(
       sigmas: Self.sigmas, points: points, likelihoods: likelihoods, exactFrom: Self.exactFrom,
-      traces: places.map { Statistics.mean($0.truth.map(abs)) },
+      steps: Self.steps, exactSteps: Self.exactSteps, traces: places.map { Statistics.mean($0.truth.map(abs)) },
       rows: zip(ways, answers).map { way, answer in
         let (near, far) = (distance(answer.near, reference.near), distance(answer.far, exact))
         return Estimator(

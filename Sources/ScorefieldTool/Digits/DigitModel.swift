@@ -86,17 +86,14 @@ struct DigitModel {
   static let likelihoodEnd = 20.0
   static let likelihoodSteps = 16
 
-  /// How the flow of a likelihood is integrated.
-  static let likelihoodSolver = LikelihoodSolver.rungeKutta(.rk4, steps: likelihoodSteps)
-
-  /// The likelihood of grey levels, uniformly dequantised, under any model.
+  /// The likelihood of grey levels, uniformly dequantised, under any model, by RK4.
   static func likelihood(
-    of levels: Tensor, under model: any TracedDenoiser, draws: Int = 1, seed: UInt64
+    of levels: Tensor, under model: any TracedDenoiser, draws: Int = 1, steps: Int = likelihoodSteps, seed: UInt64
   ) -> Likelihood {
     var generator = Generator(seed: seed)
     return logLikelihood(
-      of: levels, in: DigitSet.scale, dequantized: .uniform(draws: draws), using: &generator,
-      under: model, type: .float32, from: likelihoodStart, to: likelihoodEnd, solver: likelihoodSolver)
+      of: levels, in: DigitSet.scale, dequantized: .uniform(draws: draws), using: &generator, under: model,
+      type: .float32, from: likelihoodStart, to: likelihoodEnd, solver: .rungeKutta(.rk4, steps: steps))
   }
 
   static let samplerSteps = 24
