@@ -22,10 +22,13 @@ public enum TrainedModel: Module {
     let schedule = try configuration.schedule.schedule()
     let network = configuration.network.network(using: &generator)
     let preconditioning = configuration.preconditioning
+    // Means over the few channels of a U-Net's last map want a layer of their own; an MLP's features are the last of many.
+    var scalarWidth: Int?
+    if case .unet = configuration.network { scalarWidth = network.featureWidth }
     if let trace = configuration.trace {
       self = .traceMatched(
         TraceMatchedDenoiser(
-          TwoHeaded(network, using: &generator), preconditioning,
+          TwoHeaded(network, scalarWidth: scalarWidth, using: &generator), preconditioning,
           form: trace.form(sigmaData: configuration.sigmaData), on: schedule))
     } else {
       self = .denoiser(NetworkDenoiser(network, preconditioning, on: schedule))

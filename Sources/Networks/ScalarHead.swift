@@ -2,18 +2,21 @@ import ScorefieldTensorCore
 
 /// One number per point, read off a network's features.
 ///
-/// Features of images are averaged over their pixels first. One hidden layer; it starts at zero.
+/// Features of images are averaged over their pixels first. It starts at zero.
+///
+/// - Cost: Without a hidden layer next to nothing beside the network whose features it reads.
 public struct ScalarHead: Module {
-  private var hidden, last: Linear
+  /// Nil where the number is linear in the features.
+  private var hidden: Linear?
+  private var last: Linear
 
   /// - Parameters:
   ///   - featureWidth: The number of features.
-  ///   - width: Units of the hidden layer; as many as features where not said.
+  ///   - width: Units of a hidden layer; none where not said.
   ///   - generator: Where the numbers come from.
   public init(featureWidth: Int, width: Int? = nil, using generator: inout Generator) {
-    let width = width ?? featureWidth
-    hidden = Linear(featureWidth, width, using: &generator)
-    last = Linear(width, 1, gain: 0, using: &generator)
+    hidden = width.map { Linear(featureWidth, $0, using: &generator) }
+    last = Linear(width ?? featureWidth, 1, gain: 0, using: &generator)
   }
 
   public mutating func visit(_ visitor: inout ParameterVisitor) {
@@ -25,6 +28,6 @@ public struct ScalarHead: Module {
   /// - Returns: Shape `[B]`.
   public func callAsFunction(_ features: Tensor) -> Tensor {
     let pooled = features.rank > 2 ? features.mean(2, 3) : features
-    return last(hidden(pooled).silu()).squeezed(1)
+    return last(hidden.map { $0(pooled).silu() } ?? pooled).squeezed(1)
   }
 }

@@ -8,8 +8,13 @@ public struct TwoHeaded: Module {
   public init(_ trunk: any Network, scalar: ScalarHead) { (self.trunk, self.scalar) = (trunk, scalar) }
 
   /// A network with a new head.
-  public init(_ trunk: any Network, using generator: inout Generator) {
-    self.init(trunk, scalar: ScalarHead(featureWidth: trunk.featureWidth, using: &generator))
+  ///
+  /// - Parameters:
+  ///   - trunk: The network.
+  ///   - scalarWidth: Units of the head's hidden layer; none where not said.
+  ///   - generator: Where the head's numbers come from.
+  public init(_ trunk: any Network, scalarWidth: Int? = nil, using generator: inout Generator) {
+    self.init(trunk, scalar: ScalarHead(featureWidth: trunk.featureWidth, width: scalarWidth, using: &generator))
   }
 
   public mutating func visit(_ visitor: inout ParameterVisitor) {

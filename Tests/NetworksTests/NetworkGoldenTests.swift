@@ -20,7 +20,7 @@ import Testing
       network =
         name == "mlp"
         ? MLP(try golden.metadata(name), using: &generator) : UNet(try golden.metadata(name), using: &generator)
-      head = ScalarHead(featureWidth: network.featureWidth, using: &generator)
+      head = ScalarHead(featureWidth: network.featureWidth, width: network.featureWidth, using: &generator)
       network = try loaded(network, "parameter.")
       head = try loaded(head, "head.")
     }

@@ -165,7 +165,7 @@ struct Table2 {
       DenoisingObjective(times: plainTimes), plainSettings, setup.plainSteps, setup.batch, single, &generator,
       "plain noise network", advanced)
     func matched(_ form: any TraceForm, _ name: String) -> TraceMatching {
-      let network = TwoHeaded(mlp(), using: &generator)
+      let network = TwoHeaded(mlp(), scalarWidth: 128, using: &generator)
       return run(
         TraceMatching(of: plain, network: network, Preconditioning(.noise, sigmaData: sigmaData), form: form),
         TraceObjective(times: plainTimes), plainSettings, setup.plainSteps, setup.batch, single, &generator, name,
