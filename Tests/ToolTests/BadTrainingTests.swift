@@ -55,7 +55,7 @@ import Testing
     option(
       "--trace-form", "x",
       "'x' is not known; use one of second-moment, noise-moment, prediction-error, posterior-variance"),
-    option("--targets", "x", "'x' is not known; use one of stable, single"),
+    option("--targets", "x", "'x' is not known; use one of stable, single, own"),
     option("--precision", "float16", "'float16' is not known; use one of float32, bfloat16"),
     option("--ema", "1", "'1' is no average; give a decay such as 0.999, or power:0.1"),
     option("--ema", "power:0.3", "'power:0.3' is no average; give a decay such as 0.999, or power:0.1"),

@@ -80,7 +80,7 @@ import Testing
   }
 
   static func newNetwork(_ generator: inout Generator) -> TwoHeaded {
-    TwoHeaded(MLP(.init(dimension: 2, width: 64, depth: 2), using: &generator), using: &generator)
+    TwoHeaded(MLP(.init(dimension: 2, width: 64, depth: 2), using: &generator), scalarWidth: 64, using: &generator)
   }
 
   static func settings(_ steps: Int) -> TrainingSettings {
