@@ -22,7 +22,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
     {
       [
         likelihoodAgainstSampling(dimension: 64, width: 1024, batch: 64),
-        likelihoodAgainstSampling(dimension: 2, width: 128, batch: 1024), matchedLikelihood(batch: 256),
+        likelihoodAgainstSampling(dimension: 64, width: 1024, batch: 1), matchedLikelihood(batch: 256),
         matchedLikelihood(batch: 4096), traces(dimension: 64), traces(dimension: 3072),
       ]
     }
