@@ -186,7 +186,7 @@ struct Table2 {
     let network = MultiscaleMLP(
       .init(dimension: 2, sigmaData: sigmaData), using: &generator)
     let model = TraceMatchedDenoiser(
-      TwoHeaded(network, using: &generator), .edm(sigmaData: sigmaData),
+      TwoHeaded(network, scalarWidth: 256, using: &generator), .edm(sigmaData: sigmaData),
       form: PosteriorVarianceForm(sigmaData: sigmaData), on: schedule)
     let objective = PooledObjective(setup.poolSize, of: data, times: recipeTimes, for: model, using: &generator)
     let settings = TrainingSettings(
