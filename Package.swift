@@ -45,6 +45,7 @@ let package = Package(
     room("Fisher", imports: ["ScorefieldFields", "ScorefieldArrays"]),
     room("Solvers", imports: ["ScorefieldFields", realModule]),
     room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
+    room("Transport", imports: ["ScorefieldInference", realModule]),
     room("Checkpoints", imports: ["ScorefieldFisher", "ScorefieldArrays"]),
     room("Training", imports: ["ScorefieldCheckpoints", "ScorefieldSolvers", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
@@ -52,7 +53,8 @@ let package = Package(
       name: "Scorefield",
       dependencies: [
         "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldNetworks", "ScorefieldFields",
-        "ScorefieldFisher", "ScorefieldSolvers", "ScorefieldInference", "ScorefieldCheckpoints", "ScorefieldTraining",
+        "ScorefieldFisher", "ScorefieldSolvers", "ScorefieldInference", "ScorefieldTransport", "ScorefieldCheckpoints",
+        "ScorefieldTraining",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -68,6 +70,7 @@ let package = Package(
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Solvers", imports: ["Scorefield"]),
     tests(of: "Inference", imports: ["Scorefield"]),
+    tests(of: "Transport", imports: ["Scorefield"]),
     tests(of: "Networks", imports: ["Scorefield"]),
     tests(of: "Checkpoints", imports: ["Scorefield"]),
     tests(of: "Training", imports: ["Scorefield", "ScorefieldImages"]),

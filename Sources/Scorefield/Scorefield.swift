@@ -8,3 +8,4 @@
 @_exported import ScorefieldSolvers
 @_exported import ScorefieldTensorCore
 @_exported import ScorefieldTraining
+@_exported import ScorefieldTransport
