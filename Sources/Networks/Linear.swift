@@ -23,6 +23,11 @@ public struct Linear: Module {
     self.bias = bias ? .symmetricUniform([outputs], bound, using: &generator) : nil
   }
 
+  /// The maps of a stack of hidden layers, one behind the other.
+  static func stack(_ inputs: Int, width: Int, depth: Int, using generator: inout Generator) -> [Linear] {
+    (0..<depth).map { Linear($0 == 0 ? inputs : width, width, using: &generator) }
+  }
+
   public mutating func visit(_ visitor: inout ParameterVisitor) {
     visitor(&weight, "weight")
     visitor(&bias, "bias")

@@ -40,11 +40,8 @@ public struct MLP: Network {
     if let problem = configuration.problem { fatalError("MLP(\(configuration)): \(problem)") }
     self.configuration = configuration
     noiseFeatures = SinusoidalFeatures(4, from: 0.5, to: 4)
-    var inputs = configuration.dimension + noiseFeatures.count + configuration.conditionWidth
-    layers = (0..<configuration.depth).map { _ in
-      defer { inputs = configuration.width }
-      return Linear(inputs, configuration.width, using: &generator)
-    }
+    let inputs = configuration.dimension + noiseFeatures.count + configuration.conditionWidth
+    layers = Linear.stack(inputs, width: configuration.width, depth: configuration.depth, using: &generator)
     last = Linear(configuration.width, configuration.dimension, using: &generator)
   }
 

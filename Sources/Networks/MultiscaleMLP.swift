@@ -48,11 +48,8 @@ public struct MultiscaleMLP: Network {
     self.configuration = configuration
     waves = FourierFeatures(configuration.waves, dimension: configuration.dimension)
     noiseFeatures = SinusoidalFeatures(3, from: 0.5, to: 2)
-    var inputs = configuration.dimension + noiseFeatures.count + waves.count + configuration.conditionWidth
-    layers = (0..<configuration.depth).map { _ in
-      defer { inputs = configuration.width }
-      return Linear(inputs, configuration.width, using: &generator)
-    }
+    let inputs = configuration.dimension + noiseFeatures.count + waves.count + configuration.conditionWidth
+    layers = Linear.stack(inputs, width: configuration.width, depth: configuration.depth, using: &generator)
     last = Linear(configuration.width, configuration.dimension, using: &generator)
   }
 

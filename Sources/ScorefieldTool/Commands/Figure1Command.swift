@@ -39,9 +39,7 @@ struct Figure1Command: ParsableCommand {
     if common.json {
       try Terminal.answer(json)
     } else {
-      var table = Table(Self.head)
-      for row in Self.cells(figure) { table.add(row) }
-      try Terminal.answer(table.text)
+      try Terminal.answer(Table(rows: [Self.head] + Self.cells(figure)).text)
       try Terminal.answer(Self.words(figure))
       if let out = options.out { try Terminal.answer("\(out)/figure1.html has the chart and the samples") }
     }
@@ -52,21 +50,19 @@ struct Figure1Command: ParsableCommand {
   ]
 
   private static func cells(_ figure: Figure1) -> [[String]] {
-    func both(_ value: Double, _ error: Double, _ decimals: Int) -> String {
-      "\(fixed(value, decimals)) ± \(fixed(error, decimals))"
-    }
     let real = figure.heldOut
     return figure.rows.map {
       [
-        fixed($0.scale, 1), both($0.accuracy, $0.accuracyError, 1), fixed($0.confidence, 3),
-        both($0.bitsPerDim, $0.bitsPerDimError, 3), both($0.probedBitsPerDim, $0.probedBitsPerDimError, 3),
-        both($0.guidedBitsPerDim, $0.guidedBitsPerDimError, 3),
+        fixed($0.scale, 1), fixed($0.accuracy, error: $0.accuracyError, 1), fixed($0.confidence, 3),
+        fixed($0.bitsPerDim, error: $0.bitsPerDimError, 3),
+        fixed($0.probedBitsPerDim, error: $0.probedBitsPerDimError, 3),
+        fixed($0.guidedBitsPerDim, error: $0.guidedBitsPerDimError, 3),
         fixed($0.distance, 3), fixed($0.diversity, 3),
       ]
     } + [
       [
-        "real, held out", both(real.accuracy, real.accuracyError, 1), fixed(real.confidence, 3),
-        both(real.bitsPerDim, real.bitsPerDimError, 3), "", "", fixed(real.distance, 3), "",
+        "real, held out", fixed(real.accuracy, error: real.accuracyError, 1), fixed(real.confidence, 3),
+        fixed(real.bitsPerDim, error: real.bitsPerDimError, 3), "", "", fixed(real.distance, 3), "",
       ]
     ]
   }

@@ -44,9 +44,7 @@ struct Figure2Command: ParsableCommand {
       try Terminal.answer(json)
     } else {
       for cells in [Self.cells(figure.rows), Self.cells(figure.correlations)] {
-        var table = Table(cells[0])
-        for row in cells.dropFirst() { table.add(row) }
-        try Terminal.answer(table.text + "\n")
+        try Terminal.answer(Table(rows: cells).text + "\n")
       }
       try Terminal.answer(Self.words(figure))
       if let out = options.out { try Terminal.answer("\(out)/figure2.html has the samples in their order") }
@@ -54,17 +52,14 @@ struct Figure2Command: ParsableCommand {
   }
 
   private static func cells(_ rows: [Figure2.Row]) -> [[String]] {
-    func both(_ value: Double, _ error: Double, _ decimals: Int) -> String {
-      "\(fixed(value, decimals)) ± \(fixed(error, decimals))"
-    }
     return [["digit", "quarter", "bits/dim", "accuracy, %", "confidence", "distance", "ink"]]
       + rows.filter { $0.quarter == 1 || $0.quarter == 4 || $0.label == nil }
       .sorted { ($0.label ?? -1, $0.quarter) < ($1.label ?? -1, $1.quarter) }.map {
         [
           $0.label.map { "\($0)" } ?? "all", ["likeliest", "second", "third", "least likely"][$0.quarter - 1],
-          both($0.bitsPerDim, $0.bitsPerDimError, 3), both($0.accuracy, $0.accuracyError, 1),
-          both($0.confidence, $0.confidenceError, 3), both($0.distance, $0.distanceError, 3),
-          both($0.ink, $0.inkError, 3),
+          fixed($0.bitsPerDim, error: $0.bitsPerDimError, 3), fixed($0.accuracy, error: $0.accuracyError, 1),
+          fixed($0.confidence, error: $0.confidenceError, 3), fixed($0.distance, error: $0.distanceError, 3),
+          fixed($0.ink, error: $0.inkError, 3),
         ]
       }
   }

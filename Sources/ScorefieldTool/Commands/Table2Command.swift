@@ -38,27 +38,18 @@ struct Table2Command: ParsableCommand {
       seconds: seconds,
       networkEvaluations: experiment.counter.count
     ).json()
-    let cells = Self.cells(rows)
     try output?.write(page: page(rows, likelihoods, changes, seconds), table: Self.table(rows), json: json)
     if common.json {
       try Terminal.answer(json)
     } else {
-      var table = Table(cells[0])
-      for row in cells.dropFirst() { table.add(row) }
       try Terminal.answer(
         "L1 error of the trace in % (median of \(experiment.setup.seeds.count) seeds), and the paper's mean")
-      try Terminal.answer(table.text)
-      let lines = Self.likelihoodCells(likelihoods)
-      var errors = Table(lines[0])
-      for row in lines.dropFirst() { errors.add(row) }
+      try Terminal.answer(Table(rows: Self.cells(rows)).text)
       try Terminal.answer("\nMean error of log q at sigma/alpha = \(Table2.likelihoodRatio)")
-      try Terminal.answer(errors.text)
+      try Terminal.answer(Table(rows: Self.likelihoodCells(likelihoods)).text)
       if let changes {
-        let lines = Self.ablationCells(changes)
-        var table = Table(lines[0])
-        for row in lines.dropFirst() { table.add(row) }
         try Terminal.answer("\nL1 error of the trace in %, one part of the recipe changed at a time")
-        try Terminal.answer(table.text)
+        try Terminal.answer(Table(rows: Self.ablationCells(changes)).text)
       }
       if let out = options.out { try Terminal.answer("\(out)/table2.html has spreads, medians, means and pictures") }
     }

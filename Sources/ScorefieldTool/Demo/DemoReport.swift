@@ -95,32 +95,26 @@ struct DemoReport {
       Loss on digits it learned from \(fixed(training.knownLoss, 3)), on held-out ones \(fixed(training.heldOutLoss, 3)).
 
       Bits per dimension, by the trace head:
-      \(text(kindRows))
+      \(Table(rows: kindRows).text)
       \(winWords)
 
       Error of tr F in % against the exact Fisher of the digits:
-      \(text(traceRows))
+      \(Table(rows: traceRows).text)
 
       Error of a log-likelihood against the network's own full VJP, against the exact field from sigma \(fixed(estimators.exactFrom, 1)), and the time of an evaluation:
-      \(text(costRows))
+      \(Table(rows: costRows).text)
 
       The exact field of the digits, asked about \(demo.heldOut.batch) it has never seen.
 
       Score and Fisher at noised digits (means over 32):
-      \(text(levelRows))
+      \(Table(rows: levelRows).text)
 
       Bits per dimension by the probability flow, and how often a held-out digit beats the others:
-      \(text(rankingRows))
+      \(Table(rows: rankingRows).text)
 
       Smallest eigenvalues of F at sigma = \(fixed(eigenvectors.sigma, 0)): \
       \(eigenvectors.figures.prefix(4).map { significant($0.eigenvalue, 4) }.joined(separator: ", ")), …
       """
-  }
-
-  private func text(_ rows: [[String]]) -> String {
-    var table = Table(rows[0])
-    for row in rows.dropFirst() { table.add(row) }
-    return table.text
   }
 
   func page() throws -> HTMLPage {

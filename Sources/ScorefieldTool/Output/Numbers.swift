@@ -10,6 +10,11 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
   return decimals == 0 ? sign + whole : "\(sign)\(whole).\(padded.suffix(decimals))"
 }
 
+/// A number with a fixed count of decimals, and its error beside it.
+func fixed(_ value: Double, error: Double, _ decimals: Int) -> String {
+  "\(fixed(value, decimals)) ± \(fixed(error, decimals))"
+}
+
 /// A number with so many significant digits, in the shorter of the usual notations.
 func significant(_ value: Double, _ digits: Int) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }

@@ -4,6 +4,9 @@ struct Table {
 
   init(_ head: [String]) { rows = [head] }
 
+  /// The head and all rows under it.
+  init(rows: [[String]]) { self.rows = rows }
+
   mutating func add(_ row: [String]) { rows.append(row) }
 
   var text: String {

@@ -276,7 +276,7 @@ struct Table2 {
     let moment = (2 / (kernel.sigma * kernel.sigma) - traces[0]) / (ratio * ratio) + data.squared().sum(-1)
     let momentError = (moment - posterior.covarianceTrace - posterior.mean.squared().sum(-1)).abs()
     let meanError = (data - posterior.mean).norm(-1)
-    return (ratio * ratio) * (momentError + meanError * (2 * posterior.mean.norm(-1) + meanError))
+    return kernel.fisherTraceErrorBound(secondMoment: momentError, mean: meanError, size: posterior.mean.norm(-1))
   }
 
   // MARK: Likelihoods

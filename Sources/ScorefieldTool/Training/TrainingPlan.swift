@@ -18,8 +18,8 @@ struct TrainingPlan {
     let times = times(on: try configuration.schedule.schedule())
     let settings = options.settings()
     let isStable = options.isStable(data.labels)
-    let reference = try data.someWithClasses(Self.referenceLimit)
-    let targets = isStable ? StableTargets(over: reference.data, conditions: reference.condition) : nil
+    let reference = isStable ? try data.someWithClasses(Self.referenceLimit) : nil
+    let targets = reference.map { StableTargets(over: $0.data, conditions: $0.condition) }
     let denoising = DenoisingObjective(
       times: times, weighting: .edm(sigmaData: configuration.sigmaData), of: .data, targets: targets)
     switch model {
@@ -29,11 +29,11 @@ struct TrainingPlan {
       let loss: TraceLoss = isStable ? .relative : .squared
       let source = options.targets == "own" ? JointObjective.TraceSource.denoiser(relativeStep: 0.02) : .denoising
       // A posterior costs more than a step of such a network: they are drawn from a pool.
-      if isStable, data.labels == nil, configuration.sampleShape.reduce(1, *) <= 3,
+      if let reference, data.labels == nil, configuration.sampleShape.reduce(1, *) <= 3,
         configuration.trace != .predictionError
       {
         let objective = PooledObjective(
-          min(Self.poolSize, options.steps * options.batch), of: try data.some(Self.referenceLimit), times: times,
+          min(Self.poolSize, options.steps * options.batch), of: reference.data, times: times,
           for: model, loss: loss, using: &generator)
         return try job.train(run(model, objective, settings, generator))
       }
