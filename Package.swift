@@ -45,7 +45,7 @@ let package = Package(
     room("Fisher", imports: ["ScorefieldFields", "ScorefieldArrays"]),
     room("Solvers", imports: ["ScorefieldFields", realModule]),
     room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
-    room("Transport", imports: ["ScorefieldInference", realModule]),
+    room("Transport", imports: ["ScorefieldInference", "ScorefieldArrays", realModule]),
     room("Checkpoints", imports: ["ScorefieldFisher", "ScorefieldArrays"]),
     room("Training", imports: ["ScorefieldCheckpoints", "ScorefieldSolvers", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),

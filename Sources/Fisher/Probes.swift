@@ -9,7 +9,7 @@ public enum ProbeDistribution: Sendable {
   case gaussian
 
   /// `count` probes for each point, shape `[count, B, …]`.
-  func draw(_ count: Int, like x: Tensor, using generator: inout Generator) -> Tensor {
+  package func draw(_ count: Int, like x: Tensor, using generator: inout Generator) -> Tensor {
     let shape = [count] + x.shape
     return switch self {
     case .rademacher: .rademacher(shape, type: x.elementType, on: x.device, using: &generator)
@@ -39,23 +39,23 @@ func blocks(of count: Int, like x: Tensor) -> [Range<Int>] {
 
 extension FisherMatvec {
   /// ``matvecs(_:)`` of any number of vectors, a bounded number at a time.
-  func boundedMatvecs(_ block: Tensor) -> Tensor {
+  package func boundedMatvecs(_ block: Tensor) -> Tensor {
     .concatenated(blocks(of: block.batch, like: block[0]).map { matvecs(block[$0]) })
   }
 }
 
 extension Tensor {
   /// The elements of one point as one axis, `[n, B, …]` → `[n, B, d]`.
-  var vectors: Tensor { reshaped([shape[0], shape[1], shape.dropFirst(2).reduce(1, *)]) }
+  package var vectors: Tensor { reshaped([shape[0], shape[1], shape.dropFirst(2).reduce(1, *)]) }
   /// The first two axes as one, `[n, B, …]` → `[n·B, …]`.
   var merged: Tensor { reshaped([shape[0] * shape[1]] + shape.dropFirst(2)) }
   /// The dimension of one element of a batch.
-  var dimension: Int { shape.dropFirst().reduce(1, *) }
+  package var dimension: Int { shape.dropFirst().reduce(1, *) }
 }
 
 extension ElementType {
   /// The relative error of one rounding.
-  var roundoff: Double {
+  package var roundoff: Double {
     switch self {
     case .float64: 0x1p-53
     case .float32: 0x1p-24

@@ -11,19 +11,19 @@ import ScorefieldTensorCore
 ///
 /// In these coordinates every schedule has the same flow and no rate of it ever occurs. The state is `[B, d + columns]` in
 /// `float64`, whatever the samples are: it is a long sum of small things.
-struct RescaledFlow: VelocityField {
-  let denoiser: any Denoiser
+package struct RescaledFlow: VelocityField {
+  package let denoiser: any Denoiser
   /// The denoiser with its trace, one row per column of the state, `[columns, B]`; nil where there are no columns.
   private let traced: (any TracedDenoiser)?
   /// The shape of one sample, and the element type the denoiser is asked in.
-  let pointShape: [Int]
-  let elementType: ElementType
+  package let pointShape: [Int]
+  package let elementType: ElementType
   /// The times between which the flow is used, and their `κ`.
-  let from, to: Double
-  let start, end: Double
+  package let from, to: Double
+  package let start, end: Double
 
   /// The flow of the points alone.
-  init(_ denoiser: any Denoiser, samples x: Tensor, from: Double, to: Double) {
+  package init(_ denoiser: any Denoiser, samples x: Tensor, from: Double, to: Double) {
     self.init(denoiser, traced: nil, samples: x, from: from, to: to)
   }
 
@@ -44,10 +44,10 @@ struct RescaledFlow: VelocityField {
     end = -denoiser.schedule.kernel(at: to).halfLogSNR
   }
 
-  var dimension: Int { pointShape.reduce(1, *) }
+  package var dimension: Int { pointShape.reduce(1, *) }
 
   /// The time of a `κ`; the ends exactly.
-  private func time(at kappa: Double) -> Double {
+  package func time(at kappa: Double) -> Double {
     if kappa == start { return from }
     if kappa == end { return to }
     let time = denoiser.schedule.time(atHalfLogSNR: -kappa)
@@ -55,12 +55,12 @@ struct RescaledFlow: VelocityField {
   }
 
   /// The state at `from`, without columns.
-  func rescaled(_ x: Tensor) -> Tensor {
+  package func rescaled(_ x: Tensor) -> Tensor {
     x.to(.float64).flattened / denoiser.schedule.kernel(at: from).alpha
   }
 
   /// The points `x` of a state at a `κ`, `[B, …]`.
-  func points(_ state: Tensor, at kappa: Double) -> Tensor {
+  package func points(_ state: Tensor, at kappa: Double) -> Tensor {
     points(state, denoiser.schedule.kernel(at: time(at: kappa)))
   }
 
@@ -69,7 +69,7 @@ struct RescaledFlow: VelocityField {
     return (kernel.alpha * rescaled).reshaped([state.batch] + pointShape).to(elementType)
   }
 
-  func velocity(_ state: Tensor, at kappa: Double) -> Tensor {
+  package func velocity(_ state: Tensor, at kappa: Double) -> Tensor {
     let time = time(at: kappa)
     let kernel = denoiser.schedule.kernel(at: time)
     let x = points(state, kernel)
