@@ -29,6 +29,10 @@ struct HTMLPage {
     body += "<figure>\(chart.svg)<figcaption>\(Self.escaped(caption))</figcaption></figure>\n"
   }
 
+  mutating func plane(_ picture: PlanePicture, caption: String) {
+    body += "<figure>\(picture.svg)<figcaption>\(Self.escaped(caption))</figcaption></figure>\n"
+  }
+
   mutating func picture(_ picture: HostArray, caption: String) throws {
     let png = try PNG.encode(picture, name: caption)
     let data = png.withUnsafeBytes { Data($0) }.base64EncodedString()
