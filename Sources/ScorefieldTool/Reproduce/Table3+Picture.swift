@@ -43,14 +43,18 @@ extension Table3 {
       }
       dots(&ways)
 
-      var grid = PlanePicture(horizontal: -0.5...1.1, vertical: -0.5...1.1)
-      let (lines, along41) = (stride(from: -2.0, through: 2, by: 0.25), stride(from: -2.0, through: 2, by: 0.1))
-      for place in lines {
-        for turned in [false, true] {
-          let line = along41.map { turned ? [$0, place] : [place, $0] }
-          let end = along(line, to: ratio, nodes: 1).points[1]
-          grid.curve(end.rows.map(point), "#bbbbbb", width: 0.8)
-        }
+      let (h, v) = (data.points.map { $0[0] }, data.points.map { $0[1] })
+      let centre = ((h.min()! + h.max()!) / 2, (v.min()! + v.max()!) / 2)
+      let reach = max(h.max()! - h.min()!, v.max()! - v.min()!) / 2 + 0.4
+      var grid = PlanePicture(
+        horizontal: (centre.0 - reach)...(centre.0 + reach), vertical: (centre.1 - reach)...(centre.1 + reach))
+      let (levels, places) = (
+        stride(from: -2.0, through: 2, by: 0.25), Array(stride(from: -2.0, through: 2, by: 0.125))
+      )
+      let lines = levels.flatMap { level in [places.map { [$0, level] }, places.map { [level, $0] }] }
+      let carried = along(lines.flatMap { $0 }, to: ratio, nodes: 1).points[1].rows
+      for index in lines.indices {
+        grid.curve(carried[(index * places.count)..<((index + 1) * places.count)].map(point), "#bbbbbb", width: 0.8)
       }
       let centres = stride(from: -1.5, through: 1.5, by: 0.5).flatMap { x in
         stride(from: -1.5, through: 1.5, by: 0.5).map { [x, $0] }

@@ -1,11 +1,11 @@
 import RealModule
 import Scorefield
 
-/// Table 3 of "Efficiently Access Diffusion Fisher": is the probability flow's map an optimal transport, for a point, for points on
-/// a line and for points that are on none?
+/// Table 3 of "Efficiently Access Diffusion Fisher": how far the probability flow's map is from an optimal transport.
 ///
-/// Jacobians of the map by adaptive integration in `x/α` and `log(σ/α)`, with their error beside them; every trial is a start
-/// `x_T ~ N(0, I)`, as in the paper. `Paper` is the protocol the printed numbers come from.
+/// The data are a point, points on a line and points that are on none. Jacobians of the map come from adaptive integration in `x/α` and
+/// `log(σ/α)`, with their error beside them; every trial is a start `x_T ~ N(0, I)`, as in the paper. `Paper` is the protocol the
+/// printed numbers come from.
 ///
 /// Source: Wang et al. 2025, arXiv:2505.23264, table 3 and appendix B.3.
 struct Table3 {
