@@ -70,7 +70,7 @@ let package = Package(
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Solvers", imports: ["Scorefield"]),
     tests(of: "Inference", imports: ["Scorefield"]),
-    tests(of: "Transport", imports: ["Scorefield"]),
+    tests(of: "Transport", imports: ["Scorefield", realModule]),
     tests(of: "Networks", imports: ["Scorefield"]),
     tests(of: "Checkpoints", imports: ["Scorefield"]),
     tests(of: "Training", imports: ["Scorefield", "ScorefieldImages"]),

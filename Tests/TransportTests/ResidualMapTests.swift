@@ -1,0 +1,108 @@
+import RealModule
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+/// The Ornstein–Uhlenbeck process `dx = −x dt + √2 dw`.
+private struct OrnsteinUhlenbeck: NoiseSchedule {
+  let timeRange: ClosedRange<Double> = 1e-13...8
+  func alpha<S: Elementary>(_ t: S) -> S { .exp(-t) }
+  func sigma<S: Elementary>(_ t: S) -> S { .sqrt(-.expMinusOne(S(-2) * t)) }
+}
+
+/// The map of the probability flow from data to noise, which is no optimal transport.
+@Suite struct ResidualMapTests {
+  /// Two long Gaussians across each other.
+  static func crossed() throws -> GaussianMixture {
+    let covariances = [0.8, -0.3].map { angle -> [[Double]] in
+      let (c, s) = (Double.cos(angle), Double.sin(angle))
+      return [
+        [2 * c * c + 0.02 * s * s, 1.98 * c * s], [1.98 * c * s, 2 * s * s + 0.02 * c * c],
+      ]
+    }
+    return try GaussianMixture(
+      means: Tensor(rows: [[1.5, 0], [-1.5, 0]]),
+      covariances: Tensor(covariances.flatMap { $0.flatMap { $0 } }, shape: [2, 2, 2]))
+  }
+
+  /// `∂²f/∂x²` of a scalar function at a point `[2]`, itself differentiable.
+  private func hessian(_ f: @escaping (Tensor) -> Tensor, _ x: Tensor) -> Tensor {
+    .stacked(
+      (0..<2).map { axis in gradient(at: x) { gradient(at: $0, of: f)[axis] } })
+  }
+
+  @Test(
+    "(Spec: C7.5a.1, C7.5a.2) the commutator that an optimal residual map needs to vanish does not, by derivatives of order four"
+  )
+  func commutator() {
+    func norm(_ epsilon: Double, cubic: Double) -> Double {
+      let origin = Tensor([0.0, 0.0])
+      let u: (Tensor) -> Tensor = { x in
+        0.5 * x.squared().sum() + epsilon * (x[0] * x[1]) + (epsilon * cubic) * x[0].squared().squared()
+      }
+      let potential: (Tensor) -> Tensor = { x in
+        let h = hessian(u, x)
+        let determinant = h[0][0] * h[1][1] - h[0][1] * h[1][0]
+        return determinant.log() - 0.5 * gradient(at: x, of: u).squared().sum()
+      }
+      let (a, b) = (hessian(potential, origin), hessian(u, origin))
+      return (a.matmul(b) - b.matmul(a)).norm(-2, -1).item
+    }
+    #expect(abs(norm(0.1, cubic: 1) - 0.3428396514843868) < 1e-9)
+    #expect(abs(norm(0.05, cubic: 1) - 0.0850654774359757) < 1e-9)
+    #expect(norm(0.1, cubic: 0) < 1e-12)
+    // u is convex, so that its gradient is the optimal map that the flow's is compared with.
+    for epsilon in stride(from: 0.05, to: 1, by: 0.05) {
+      for x in stride(from: -3.0, through: 3, by: 0.25) { #expect(1 + 12 * epsilon * x * x - epsilon * epsilon > 0) }
+    }
+  }
+
+  @Test(
+    "(Spec: C7.5a.3) the crossed Gaussians are carried, and their Jacobian is not symmetric, as the variational equation has it"
+  )
+  func crossedGaussians() throws {
+    let field = GaussianMixtureDenoiser(try Self.crossed(), on: OrnsteinUhlenbeck())
+    let verdict = transportVerdict(
+      at: Tensor(rows: [[1, 1], [0, 0]]), under: field, fisher: ExactFisher(field), from: 1e-13, to: 8)
+    expectClose(verdict.jacobian.endpoint[0], Tensor([-0.623512405896, 4.910197328611]), within: 1e-7)
+    let expected = Tensor(
+      [
+        0.348802912797, -0.630682054511, -1.937552849812, 3.503354399527, -0.063259500395, -0.632778185990,
+        0.574800878459,
+        4.442804440738,
+      ], shape: [2, 2, 2])
+    expectClose(verdict.jacobian.matrix, expected, within: 1e-7)
+    // The row divides by √2 |A|.
+    #expect(abs(2.0.squareRoot() * verdict.asymmetry[0].item - 0.3213) < 5e-5)
+    #expect(verdict.answers == [.notOptimal, .notOptimal])
+  }
+
+  @Test("(Spec: C7.5a.5) in one dimension the map is monotone and carries quantiles to quantiles")
+  func oneDimension() throws {
+    let mixture = try GaussianMixture(
+      weights: Tensor([0.4, 0.6]), means: Tensor(rows: [[-1], [1.5]]), standardDeviations: Tensor([0.3, 0.2]).sqrt())
+    let field = GaussianMixtureDenoiser(mixture, on: OrnsteinUhlenbeck())
+    let verdict = transportVerdict(
+      at: Tensor(rows: [[-1.5], [-0.2], [0.4], [1.7]]), under: field, fisher: ExactFisher(field), from: 1e-13, to: 3,
+      accuracy: FlowAccuracy(rtol: 1e-9))
+    expectClose(
+      verdict.jacobian.endpoint,
+      Tensor(rows: [[-1.43561581651], [-0.304021361288], [-0.223349525528], [0.880175230573]]), within: 1e-9)
+    #expect(verdict.answer == .optimal && verdict.smallestEigenvalue.min().item > 0)
+  }
+
+  @Test("(Spec: C7.5a.5) a product of mixtures has a diagonal Jacobian, and an optimal map")
+  func product() throws {
+    let (left, right) = ([-1.0, 1.5], [-0.5, 0.8])
+    let mixture = try GaussianMixture(
+      weights: Tensor([0.4 * 0.3, 0.4 * 0.7, 0.6 * 0.3, 0.6 * 0.7]),
+      means: Tensor(rows: left.flatMap { a in right.map { [a, $0] } }),
+      covariances: Tensor(
+        [0.3, 0.2].flatMap { a in [0.25, 0.4].flatMap { [a * a, 0, 0, $0 * $0] } }, shape: [4, 2, 2]))
+    let field = GaussianMixtureDenoiser(mixture, on: OrnsteinUhlenbeck())
+    let verdict = transportVerdict(
+      at: SplitMix(seed: 2).unit([5, 2]), under: field, fisher: ExactFisher(field), from: 1e-13, to: 3)
+    #expect(verdict.asymmetry.max().item <= 1e-14)
+    #expect(verdict.answer == .optimal)
+  }
+}
