@@ -124,10 +124,11 @@ struct Table3 {
   let evaluations: Int
 
   init(trials: Int, quick: Bool, seed: UInt64) {
+    let rtol = quick ? 1e-5 : Self.rtol
     setup = Setup(
       seed: seed, trials: trials,
       startRatios: .init(uniqueKeysWithValues: Path.allCases.map { ($0.rawValue, $0.ratio) }),
-      endRatio: Self.endRatio, rtol: Self.rtol, isQuick: quick)
+      endRatio: Self.endRatio, rtol: rtol, isQuick: quick)
     let starts = Self.starts(trials, seed: seed)
     let cases = DataSet.allCases.filter { $0 != .axis }.flatMap { data in Path.allCases.map { (data, $0) } }
     let progress = Progress("table3", total: cases.count * trials)
@@ -136,7 +137,7 @@ struct Table3 {
       var verdicts: [TransportVerdict] = []
       for first in stride(from: 0, to: trials, by: Self.batch) {
         let some = starts[first..<min(first + Self.batch, trials)].map { data.turned($0) }
-        verdicts.append(Self.verdict(at: Tensor(rows: some.map { [$0.x, $0.y] }), data.points, path))
+        verdicts.append(Self.verdict(at: Tensor(rows: some.map { [$0.x, $0.y] }), data.points, path, rtol: rtol))
         progress.show(index * trials + first + some.count, note: "\(data.rawValue), \(path.rawValue)")
       }
       evaluations += verdicts.reduce(0) { $0 + $1.jacobian.evaluations }
