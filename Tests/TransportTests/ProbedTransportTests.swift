@@ -12,7 +12,8 @@ import Testing
     let field = EmpiricalDenoiser(data: SplitMix(seed: 21).symmetric([12, 6]), on: .edm)
     let x = SplitMix(seed: 22).unit([3, 6])
     let whole = transportVerdict(at: x, under: field, fisher: ExactFisher(field), from: 1, to: 0.01)
-    let probed = probedTransport(at: x, under: field, fisher: ExactFisher(field), from: 1, to: 0.01, pairs: 200,
+    let probed = probedTransport(
+      at: x, under: field, fisher: ExactFisher(field), from: 1, to: 0.01, pairs: 200,
       accuracy: FlowAccuracy(rtol: 1e-5))
     expectClose(probed.endpoint, whole.jacobian.endpoint, within: 1e-6)
     // 200 pairs know both means to about 10 %, and the ratio's root to half of that.
