@@ -11,7 +11,8 @@ import ScorefieldTensorCore
 /// ``optimalTransport(_:from:to:maximumPivots:)`` may jump. The value is at most `ε log min(n, m)` above that without entropy.
 ///
 /// - Cost: `O(n m)` per half of an iteration, with `O(n + m)` memory beside the cost; of points `O(n m d)`, and no more than a
-///   tile of the cost at a time. About `max C/ε` iterations per factor e of the error, fewer with `scaling`.
+///   tile of the cost at a time. The error falls by a constant factor per iteration, which is close to 1 where `ε` is small against the
+///   differences of the cost: there, take ``optimalTransport(_:from:to:maximumPivots:)`` where it is possible.
 ///
 /// Source: Cuturi 2013, arXiv:1306.0895; in logarithms Peyré & Cuturi 2019, arXiv:1803.00567, section 4.4.
 public struct Sinkhorn: Sendable {
