@@ -16,6 +16,14 @@ public struct FlowJacobian: Sendable {
   /// Evaluations of the flow, each one of the denoiser and `d` products.
   public let evaluations: Int
   public let outcome: Outcome
+
+  /// A Jacobian that is known another way, such as that of one map behind another.
+  public init(
+    endpoint: Tensor, endpointError: Tensor, matrix: Tensor, matrixError: Tensor, evaluations: Int, outcome: Outcome
+  ) {
+    (self.endpoint, self.endpointError, self.matrix, self.matrixError) = (endpoint, endpointError, matrix, matrixError)
+    (self.evaluations, self.outcome) = (evaluations, outcome)
+  }
 }
 
 /// The Jacobian of the probability flow's map between two times: its fundamental matrix, integrated with the state.

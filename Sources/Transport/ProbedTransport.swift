@@ -19,6 +19,8 @@ public struct ProbedTransport: Sendable {
   public let skewErrors: Tensor
   /// An estimate of `|J − Jᵀ|/(2|J|)`, shape `[B]`.
   public let asymmetry: Tensor
+  /// How far the estimate may be off by the integration's error alone, shape `[B]`.
+  public let asymmetryError: Tensor
   /// What the index does not exceed, in so many of all cases as ``confidence`` says, shape `[B]`.
   public let asymmetryBound: Tensor
   /// The probability that the bound holds at a point, over the probes.
@@ -36,12 +38,13 @@ public struct ProbedTransport: Sendable {
 
 /// Whether the probability flow's map between two times can be an optimal transport, in many dimensions.
 ///
-///     P(maxᵢ |uᵢᵀKvᵢ| ≤ ε|K|) ≤ (√2 ε)ⁿ,   P(mean |J v|² ≥ x|J|²) ≤ (x e^{1−x})^{n},   x ≥ 1
+///     P(mean (uᵀKv)² ≤ x|K|²) ≤ min_λ (e^{λx} E (1 + 2λE₁)^{−½})ⁿ,   x ≤ 1
+///     P(mean |J v|² ≥ x|J|²) ≤ (x e^{1−x})ⁿ,   x ≥ 1
 ///
-/// The first holds for every antisymmetric `K`: given `v` the product is normal with deviation `|K v|`, whose square is a
-/// weighted mean of exponential variables times `|K|²`; `E |Kv|⁻¹` is convex in the weights and largest where one has all, where it
-/// is `√π/|K|`. The second is Chernoff's bound over the `2n` probes, again worst at rank one. Half of `1 − confidence` goes to each,
-/// and together they bound the index from above without any assumption on the spectrum.
+/// Both are Chernoff's bounds and hold for every spectrum. Given `v`, `uᵀKv` is normal with variance `|K v|²`, which is a weighted
+/// mean of exponential variables `E₁` times `|K|²`: the singular values of an antisymmetric matrix come in pairs. The expectation is
+/// convex in the weights, and largest where one has all. The second runs over the `2n` probes, and is again worst at rank one. Half
+/// of `1 − confidence` goes to each, and together they bound the index from above.
 ///
 /// - Cost: `1 + 2n` evaluations of the denoiser, or of what a product costs, per evaluation of the flow; `O(n B d)` memory.
 /// - Parameters:
@@ -78,9 +81,12 @@ public func probedTransport<F: FisherAccess>(
 
   let meanSquare = images.squared().sum(-1).mean(0)
   let asymmetry = (skews.squared().mean(0) / (4 * meanSquare).clamped(.leastNormalMagnitude)).sqrt()
+  let asymmetryError =
+    (skewErrors.squared().mean(0).sqrt() + 2 * asymmetry * errors.squared().sum(-1).mean(0).sqrt())
+    / (2 * meanSquare.sqrt()).clamped(.leastNormalMagnitude)
   let risk = (1 - confidence) / 2
-  let skewBound = (skews.abs() + skewErrors).max(0) * (2.0.squareRoot() / .pow(risk, 1 / Double(pairs)))
-  let sizeBound = (meanSquare / chernoffRatio(probes: 2 * pairs, risk: risk)).sqrt() - errors.norm(-1).max(0)
+  let skewBound = ((skews.abs() + skewErrors).squared().mean(0) / skewRatio(pairs: pairs, risk: risk)).sqrt()
+  let sizeBound = (meanSquare / sizeRatio(probes: 2 * pairs, risk: risk)).sqrt() - errors.norm(-1).max(0)
   let bound = (skewBound / (2 * sizeBound).clamped(.leastNormalMagnitude)).clamped(nil, 1)
 
   // No more directions than there are dimensions; signs of the basis do not matter.
@@ -102,12 +108,13 @@ public func probedTransport<F: FisherAccess>(
   }
   return ProbedTransport(
     endpoint: end.endpoint, endpointError: end.endpointError, skews: skews, skewErrors: skewErrors,
-    asymmetry: asymmetry, asymmetryBound: bound, confidence: confidence, smallestRitzValue: ritz,
+    asymmetry: asymmetry, asymmetryError: asymmetryError, asymmetryBound: bound, confidence: confidence,
+    smallestRitzValue: ritz,
     ritzError: ritzError, answers: answers, evaluations: end.evaluations, outcome: end.outcome)
 }
 
 /// The `x ≥ 1` with `(x e^{1−x})^{m/2} = risk`, by bisection: `m` squares of normal variables have no mean above, but with `risk`.
-func chernoffRatio(probes count: Int, risk: Double) -> Double {
+func sizeRatio(probes count: Int, risk: Double) -> Double {
   let target = 2 * .log(risk) / Double(count)
   var (low, high) = (1.0, 2 - 2 * target)
   for _ in 0..<100 {
@@ -115,4 +122,34 @@ func chernoffRatio(probes count: Int, risk: Double) -> Double {
     if .log(middle) + 1 - middle > target { low = middle } else { high = middle }
   }
   return high
+}
+
+/// The `x ≤ 1` with `min_λ (e^{λx} E (1 + 2λE₁)^{−½})ⁿ = risk`: `n` squares of products have no mean below, but with `risk`.
+///
+///     E (1 + 2λE₁)^{−½} = √π y e^{y²} erfc(y),   y = 1/√(2λ)
+func skewRatio(pairs count: Int, risk: Double) -> Double {
+  /// `log(y e^{y²} erfc(y) √π)`.
+  func logMean(_ y: Double) -> Double {
+    // erfc underflows from 26 on; its continued fraction's first terms leave 1 − 1/(2y²) + 3/(4y⁴).
+    let r = 1 / (2 * y * y)
+    if y > 20 { return .log(onePlus: -r + 3 * r * r - 15 * r * r * r) }
+    return .log(y * Double.pi.squareRoot() * .erfc(y)) + y * y
+  }
+  /// The least of a function that falls and rises, over `log y`.
+  func exponent(_ x: Double) -> Double {
+    func value(_ u: Double) -> Double { let y = Double.exp(u); return x / (2 * y * y) + logMean(y) }
+    var (low, high) = (Double.log(1e-6), Double.log(1e3))
+    for _ in 0..<200 {
+      let (a, b) = (low + (high - low) / 3, high - (high - low) / 3)
+      if value(a) < value(b) { high = b } else { low = a }
+    }
+    return value(0.5 * (low + high))
+  }
+  let target = Double.log(risk) / Double(count)
+  var (low, high) = (0.0, 1.0)
+  for _ in 0..<60 {
+    let middle = 0.5 * (low + high)
+    if exponent(middle) < target { low = middle } else { high = middle }
+  }
+  return low
 }

@@ -13,6 +13,11 @@ public enum TransportAnswer: String, Sendable, Codable {
   case notOptimal = "not-optimal"
   /// The error is too large to tell.
   case undecided
+
+  /// The one answer for a map: optimal where no point says otherwise and all are decided.
+  public init(of answers: [TransportAnswer]) {
+    self = answers.contains(.notOptimal) ? .notOptimal : answers.contains(.undecided) ? .undecided : .optimal
+  }
 }
 
 /// Whether the probability flow's map between two times can be an optimal transport, by its Jacobian at a batch of points.
@@ -61,11 +66,8 @@ public struct TransportVerdict: Sendable {
     }
   }
 
-  /// The one answer for the map: optimal where no point says otherwise and all are decided.
-  public var answer: TransportAnswer {
-    if answers.contains(.notOptimal) { return .notOptimal }
-    return answers.contains(.undecided) ? .undecided : .optimal
-  }
+  /// The one answer for the map.
+  public var answer: TransportAnswer { TransportAnswer(of: answers) }
 }
 
 /// Whether the probability flow's map between two times can be an optimal transport.

@@ -5,6 +5,7 @@
     engine        numpy forward passes, differentiated by complex steps and, for second derivatives, central differences of them
     mixture       central differences of log q at 100 digits, which alone is written, and Tweedie's formulas
     training      the formulas of AdamW in numpy, and the norm of all gradients as one vector
+    transport     the linear programs by HiGHS; the form, the marginals and the value of plans with entropy
     tensor        every case again from its metadata alone, in numpy and scipy
 """
 
@@ -16,6 +17,7 @@ import os
 import mpmath
 import numpy as np
 import scipy.linalg
+import scipy.optimize
 import scipy.special
 import torch
 from safetensors import safe_open
@@ -509,7 +511,54 @@ def check_training():
     print(f"training: worst max|err|/max|true| {worst['float64']:.1e}, in float32 {worst['float32']:.1e}")
 
 
+# transport
+
+
+def linear_program(cost, a, b):
+    n, m = cost.shape
+    rows, columns = np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    return scipy.optimize.linprog(
+        cost.ravel(), A_eq=np.concatenate([rows, columns]), b_eq=np.concatenate([a, b]), method="highs", options=tight).fun
+
+
+def check_transport():
+    tensors, metadata = load("transport")
+    worst = 0.0
+    for case in json.loads(metadata["cases"]):
+        name, n, m, d = (case[key] for key in ("name", "n", "m", "d"))
+        draw = lambda offset, shape: stream(case["seed"] + offset, shape)
+        x, y = np.sqrt(3) * draw(0, [n, d]), np.sqrt(3) * draw(1, [m, d])
+        a, b = np.ones(n), np.ones(m)
+        if case["weighted"]:
+            a, b = (draw(2, [n]) + 1) / 2 + 0.1, (draw(3, [m]) + 1) / 2 + 0.1
+            a[1::5] = 0
+        a, b = a / a.sum(), b / b.sum()
+        cost = ((x[:, None] - y[None]) ** 2).sum(axis=2)
+        if case["kind"] == "line":
+            cost = abs(x - y.T) ** case["power"]
+        value = tensors[f"{name}.value"]
+        if case["kind"] == "assignment":
+            columns = tensors[f"{name}.columns"]
+            assert sorted(columns) == list(range(n))
+            worst = max(worst, distance(cost[np.arange(n), columns].mean(), value))
+        elif case["kind"] != "line":
+            plan = tensors[f"{name}.plan"]
+            worst = max(worst, abs(plan.sum(axis=1) - a).max(), abs(plan.sum(axis=0) - b).max())
+        if case["kind"] == "sinkhorn":
+            # f + g, which no combination of differences over a rectangle sees.
+            kept = a > 0
+            logs = np.log(plan[kept] / np.outer(a[kept], b)) + cost[kept] / case["epsilon"]
+            worst = max(worst, abs(logs - logs[:1] - logs[:, :1] + logs[0, 0]).max() / abs(logs).max())
+            worst = max(worst, distance(case["epsilon"] * (plan[kept] * logs).sum(), value))
+        else:
+            worst = max(worst, distance(linear_program(cost, a, b), value))
+    print(f"transport: worst error {worst:.1e}")
+    assert worst < 1e-9
+
+
 if __name__ == "__main__":
+    check_transport()
     check_training()
     check_tensor()
     check_engine()

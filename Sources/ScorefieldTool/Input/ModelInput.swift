@@ -4,7 +4,7 @@ import Scorefield
 struct ModelInput {
   let path: String
   /// How its data become noise: as the command line says, or as it was trained.
-  let schedule: ScheduleInput
+  private(set) var schedule: ScheduleInput
   private let content: Content
   private let label: Int?
   /// What is known of the samples, one row or one for each of them.
@@ -92,6 +92,12 @@ struct ModelInput {
       .badData, condition.path,
       "has \(rows) rows, and there \(samples.map { "are \($0) samples" } ?? "can be one here")",
       repair: "give one row\(samples.map { _ in ", or one for each sample" } ?? "")")
+  }
+
+  /// Lets an exact field be asked below the first of its schedule's times, where formulas go on.
+  mutating func continueSchedule(downTo ratio: Double) {
+    if case .trained = content { return }
+    schedule = schedule.continued(downTo: ratio)
   }
 
   /// The grey levels it was trained on.

@@ -39,6 +39,17 @@ struct ScheduleInput {
     return named.name == other.named.name && values(named) == values(other.named)
   }
 
+  /// The same, down to a noise-to-signal ratio below its range, where its formulas reach that.
+  func continued(downTo ratio: Double) -> ScheduleInput {
+    let first = schedule.kernel(at: schedule.timeRange.lowerBound).noiseToSignal
+    guard ratio < first, let more = ContinuedSchedule(schedule, downToNoiseToSignal: ratio) else { return self }
+    return ScheduleInput(text, named, more)
+  }
+
+  private init(_ text: String, _ named: ScheduleDescription, _ schedule: any NoiseSchedule) {
+    (self.text, self.named, self.schedule) = (text, named, schedule)
+  }
+
   /// A time in the schedule's range.
   func time(_ t: Double, option: String) throws(Failure) -> Double {
     let range = schedule.timeRange
@@ -48,5 +59,23 @@ struct ScheduleInput {
         repair: "choose a time in that range")
     }
     return t
+  }
+
+  /// The time at which `σ/α` has a value.
+  func time(atRatio ratio: Double, option: String) throws(Failure) -> Double {
+    let range = schedule.timeRange
+    let (low, high) = (
+      schedule.kernel(at: range.lowerBound).noiseToSignal, schedule.kernel(at: range.upperBound).noiseToSignal
+    )
+    // What was rounded for print is still the end.
+    if abs(ratio - low) <= 1e-12 * low { return range.lowerBound }
+    if abs(ratio - high) <= 1e-12 * high { return range.upperBound }
+    guard ratio > low, ratio < high else {
+      throw .option(
+        option,
+        "\(ratio) is outside \(significant(low, 6))…\(significant(high, 6)), the noise-to-signal ratios of '\(text)'",
+        repair: "choose a ratio in that range")
+    }
+    return schedule.time(atNoiseToSignal: ratio)
   }
 }
