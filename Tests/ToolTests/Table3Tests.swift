@@ -186,6 +186,9 @@ import Testing
       }
       #expect(abs(full("non-affine", "VE") / full("non-affine", "EDM") - 1) < 1e-5)
       #expect(abs(full("non-affine-rotated", "VP") / full("non-affine", "VP") - 1) < 1e-3)
+      // In the order VE, VP, sub-VP, EDM.
+      #expect(found.rows.filter { $0.data == "non-affine" }.map(\.paper) == [25.28, 23.36, 13.84, 27.09])
+      #expect(found.rows.filter { $0.data == "affine" }.map(\.paper) == [0, 0, 0, 0])
       try expectSameNumbers(tool, rows: 20)
       let page = try String(contentsOf: tool.folder.appending(path: "table3.html"), encoding: .utf8)
       #expect(page.split(separator: "<svg").count == 5)
@@ -212,6 +215,8 @@ import Testing
       #expect(try #require(few.paper_deviation) > 5)
       // The printed 0 % is that of points on an axis; beside the axis the index is all rounding.
       #expect(found.row("affine-on-axis", "VE", 250, "float32")?.off_diagonal == 0)
+      #expect(found.row("affine-on-axis", "VE", 250, "float32")?.undefined_share == 1)
+      #expect(found.row("non-affine", "VE", 250)?.undefined_share == 0)
       let beside = try #require(found.row("affine", "VE", 250, "float32"))
       #expect(beside.off_diagonal > 10 && beside.full < 1e-4)
       try expectSameNumbers(tool, rows: 44)
