@@ -69,6 +69,21 @@ import Testing
     }
   }
 
+  @Test("after every pivot empty arcs point to the root, so no tree comes twice (Spec: C7.2a.3)", arguments: 0..<20)
+  func stronglyFeasible(_ seed: Int) {
+    let (n, m) = (4 + seed % 3, 4 + seed % 4)
+    let cost = (2 * SplitMix(seed: 900 + seed).symmetric([n, m])).rounded().doubles
+    var simplex = NetworkSimplex(
+      cost: cost, supplies: Array(repeating: m, count: n), demands: Array(repeating: n, count: m))
+    var pivots = 0
+    #expect(simplex.emptyArcsPointToRoot)
+    while !simplex.solve(maximumPivots: 1), pivots < 1000 {
+      pivots += 1
+      #expect(simplex.emptyArcsPointToRoot)
+    }
+    #expect(pivots < 1000)
+  }
+
   @Test("weights down to the smallest find their place (Spec: C7.2a.3)") func tiny() {
     for last in [1e-9, 1e-17, 2e-18] {
       let (a, b) = (Tensor([0.3, 0.3, 0.3] + [last]), Tensor(Array(repeating: 0.7, count: 10) + [last, last]))
