@@ -2,7 +2,7 @@
 ///
 /// Every arc runs from a source to a target. A tree arc without flow points to the root, and an exchange that has a choice keeps
 /// that so, with flows that are whole numbers: then no tree comes twice, however degenerate the weights are.
-struct NetworkSimplex {
+package struct NetworkSimplex {
   private let n, m: Int
   private let cost: [Double]
   /// Per node, sources first: its parent, the cost and the flow of the arc between them, and its depth.
@@ -21,7 +21,7 @@ struct NetworkSimplex {
   ///   - cost: Row by row.
   ///   - supplies: Larger than zero, of the same sum as the demands.
   ///   - demands: Larger than zero.
-  init(cost: [Double], supplies: [Int], demands: [Int]) {
+  package init(cost: [Double], supplies: [Int], demands: [Int]) {
     (n, m, self.cost) = (supplies.count, demands.count, cost)
     let nodes = n + m
     parent = Array(repeating: -1, count: nodes)
@@ -65,8 +65,13 @@ struct NetworkSimplex {
     }
   }
 
+  /// Whether every tree arc without flow points to the root, as it has to.
+  package var emptyArcsPointToRoot: Bool {
+    (0..<(n + m)).allSatisfy { parent[$0] < 0 || flow[$0] > 0 || (flow[$0] == 0 && $0 < n) }
+  }
+
   /// Exchanges arcs until no reduced cost is negative; says whether that came to be.
-  mutating func solve(maximumPivots: Int) -> Bool {
+  package mutating func solve(maximumPivots: Int) -> Bool {
     var position = 0
     for _ in 0..<maximumPivots {
       guard let entering = entering(from: &position) else { return true }

@@ -227,8 +227,7 @@ private struct PathSearch {
         let distance = cost[first + column] - prices[column] - offset
         guard distance < distances[column] else { continue }
         origins[column] = row
-        // Shorter than the path that leads here only by rounding.
-        distances[column] = Swift.max(distance, length)
+        distances[column] = distance
         if distance <= length {
           if rows[column] < 0 { return (column, length, followed) }
           order[position] = order[high]

@@ -116,6 +116,14 @@ import Testing
     let missing = 1.5 - 0.4 * 0.4
     #expect(abs(transport.pushforwardError - missing / Worlds.target.covariance.norm().item) < 1e-13)
     #expect(transport.inverse.pushforwardError < 1e-14)
+    // Flat in a direction that is no axis, where rounding leaves the smallest eigenvalue anything but zero.
+    for angle in [0.3, 0.7, 1.1, 1.9, 2.6] {
+      let along = Tensor([cos(angle), sin(angle)])
+      let line = (mean: Tensor([0.0, 0]), covariance: along.expanded(at: 1) * along)
+      let image = Worlds.target.covariance.matmul(along)
+      let matrix = image.expanded(at: 1) * image / along.dot(image).pow(1.5)
+      expectClose(GaussianTransport(from: line, to: Worlds.target).matrix, matrix, within: 1e-13)
+    }
     let point = GaussianTransport(
       from: (Tensor([0.0, 0]), .zeros([2, 2])), to: (Tensor([3.0, 4]), .zeros([2, 2])))
     #expect(point.squaredDistance == 25 && point.pushforwardError == 0)

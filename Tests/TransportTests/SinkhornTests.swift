@@ -153,6 +153,9 @@ import Testing
       let cut = Sinkhorn(epsilon: 0.01, tolerance: 1e-9, maximumIterations: 4, scaling: scaling).plan(cost)
       #expect(cut.outcome == .stepLimit && cut.iterations == 4 && cut.marginalError > 1e-9)
       #expect(difference(cut.matrix.sum(0), .full([5], 0.2)) < 1e-14)
+      let matrix = cut.matrix
+      let entropy = (matrix * (25 * matrix).clamped(1e-300).log()).sum().item
+      #expect(abs(cut.value - (matrix * cost).sum().item - 0.01 * entropy) < 1e-12)
       let sums = (cut.matrix.sum(1) - 0.2).abs().sum().item
       #expect(abs(sums - cut.marginalError) < 1e-12)
       #expect(cut.dualValue < optimalAssignment(cost).value + 0.01 * log(5))
