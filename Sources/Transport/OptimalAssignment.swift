@@ -102,7 +102,7 @@ private struct AugmentingPaths {
   /// Rows outbid one another for the column they like best, as far as the next best lets them; returns the rows left over.
   private mutating func bid(_ cost: UnsafeBufferPointer<Double>, for free: [Int]) -> [Int] {
     var (waiting, left) = (Array(free.reversed()), [Int]())
-    // Bids that raise prices by next to nothing could go on for long; what is left is found by paths.
+    // Bids that move prices by next to nothing could go on for long; what is left is found by paths.
     var bids = 4 * size
     while let row = waiting.popLast() {
       var (best, second) = (Double.infinity, Double.infinity)
