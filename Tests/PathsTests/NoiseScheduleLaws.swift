@@ -31,6 +31,19 @@ import Testing
     }
   }
 
+  @Test("a continued schedule is the same, and its formulas go on; a table has none")
+  func continued() throws {
+    let base = VariancePreserving()
+    #expect(base.kernel(at: 1e-5).noiseToSignal > 1e-3)
+    let more = try #require(ContinuedSchedule(base, downToNoiseToSignal: 1e-4))
+    #expect(more.timeRange.upperBound == 1 && more.timeRange.lowerBound < 1e-5)
+    #expect(more.kernel(at: 0.3) == base.kernel(at: 0.3))
+    let time = more.time(atNoiseToSignal: 1e-3)
+    #expect(time < 1e-5 && abs(more.kernel(at: time).noiseToSignal / 1e-3 - 1) < 1e-12)
+    #expect(try #require(ContinuedSchedule(base, downToNoiseToSignal: 1)).timeRange == base.timeRange)
+    #expect(ContinuedSchedule(DiscreteSchedule.linear(), downToNoiseToSignal: 1e-3) == nil)
+  }
+
   @Test("the kernels at many times are those at each", arguments: NamedSchedule.all)
   func many(_ named: NamedSchedule) {
     let times = Self.times(named.schedule)

@@ -16,6 +16,7 @@ import Testing
     let answers: [String]
     let mean_asymmetry, largest_asymmetry, least_eigenvalue, largest_error_bound: Double
     let cost: Cost?
+    let largest_curl, largest_commutator: Double?
     let pairs: Int?
     let confidence: Double?
     let samples, dimension, nfe, products, network_evaluations, peak_memory_bytes: Int
@@ -32,9 +33,12 @@ import Testing
       let answer = try tool.run([
         "transport", "--model", "points.npy", "--schedule", "edm", "--start", "x.npy", "--from", "0.999", "--to",
         "1e-3",
-        "--out", "t.safetensors", "--json",
+        "--out", "t.safetensors", "--along", "way.safetensors", "--json",
       ])
       #expect(answer.status == 0 && answer.messages == "")
+      let way = try tool.arrays(in: "way.safetensors")
+      #expect(Set(way.names) == ["ratios", "points", "jacobians", "asymmetry", "curl", "commutator"])
+      #expect(try way.shape(of: "jacobians") == [41, 4, 2, 2] && way.shape(of: "points") == [41, 4, 2])
       let field = EmpiricalDenoiser(data: Tensor(corner, shape: [3, 2]), on: .edm)
       let x = Tensor(starts, shape: [4, 2])
       let truth = transportVerdict(at: x, under: field, fisher: ExactFisher(field), from: 0.999, to: 1e-3)
@@ -56,6 +60,8 @@ import Testing
       let report: Report = try answer.json()
       expectClose(
         Tensor(report.off_diagonal_index!), Tensor([0.16300550, 0.06748670, 0.08920520, 0.31718986]), within: 3e-8)
+      #expect(report.largest_commutator! == Tensor(try way.array(named: "commutator")).max().item)
+      #expect(report.largest_curl! < 1e-12 && report.largest_commutator! > 0.01)
       #expect(report.answer == "not-optimal" && report.answers == Array(repeating: "not-optimal", count: 4))
       #expect(report.outcome == "converged" && report.method == "exact" && report.pairs == nil)
       #expect(abs(report.from_time - 0.999) < 1e-12 && abs(report.to_time - 1e-3) < 1e-15)

@@ -199,8 +199,47 @@ import Testing
     #expect(affine.commutator.max().item < 1e-9 && affine.asymmetry.max().item < 1e-9)
     #expect(corner.commutator.max().item > 0.01 && corner.commutator.max().item <= 1)
     #expect(corner.asymmetry[0].max().item == 0)
+    let field = EmpiricalDenoiser(data: Tensor(rows: [[0.5, 0.0], [0.0, -0.5], [0.0, 0.0]]), on: .edm)
+    let f = ExactFisher(field).fisher(at: corner.points[20], time: corner.ratios[20]).dense(like: corner.points[20])
+    let a = corner.jacobians[20]
+    let half = (f.matmul(a) - a.matmul(f)).norm(-2, -1) / (f.norm(-2, -1) * a.norm(-2, -1))
+    expectClose(corner.commutator[20] * 2.0.squareRoot(), half, within: 1e-9)
     expectClose(
       corner.asymmetry[40] * 2.0.squareRoot(), Tensor([0.00734155, 0.06480947]), within: 1e-6)
     #expect(corner.jacobians.shape == [41, 2, 2, 2] && corner.points.shape == [41, 2, 2])
+  }
+
+  @Test("a verdict follows from a matrix and its error as by hand")
+  func byHand() {
+    func verdict(_ rows: [[Double]], _ error: Double, _ outcome: Outcome = .converged) -> TransportVerdict {
+      let zero = Tensor([0.0])
+      return TransportVerdict(
+        FlowJacobian(
+          endpoint: zero, endpointError: zero, matrix: Tensor(rows: rows).expanded(at: 0), matrixError: Tensor([error]),
+          evaluations: 1, outcome: outcome))
+    }
+    // |A| = 5, |A − Aᵀ| = √2 and |A − diag A| = √5.
+    let rows = [[0, 1], [2, 20.0.squareRoot()]]
+    let skew = verdict(rows, 0.05)
+    #expect(abs(skew.asymmetry.item - 2.0.squareRoot() / 10) < 1e-15)
+    #expect(abs(skew.offDiagonalIndex.item - 1 / 5.0.squareRoot()) < 1e-15)
+    // ε = 0.01.
+    #expect(abs(skew.errorBound.item - (1 + 2.0.squareRoot() / 10) * 0.01 / 0.99) < 1e-15)
+    #expect(skew.answers == [.notOptimal])
+    // The index is within (1 + 0.1414) ε/(1 − ε) from ε = 0.111 on.
+    #expect(verdict(rows, 0.54).answers == [.notOptimal] && verdict(rows, 0.56).answers == [.undecided])
+    #expect(verdict(rows, 3).errorBound.item == 1 && verdict(rows, .infinity).answers == [.undecided])
+    #expect(verdict(rows, 0.05, .stepLimit).answers == [.undecided])
+    // What is beside the diagonal may be nothing.
+    #expect(verdict([[1, 1e-9], [0, 1]], 1e-8).offDiagonalIndex.item == 0)
+    #expect(abs(verdict([[1, 1e-9], [0, 1]], 1e-10).offDiagonalIndex.item - 1) < 1e-12)
+    // Eigenvalues 1 and −1e-3 beside |A| = 1: refuted below an error of that size.
+    let indefinite = [[1, 0], [0, -1e-3]]
+    #expect(verdict(indefinite, 0.9e-3).answers == [.notOptimal] && verdict(indefinite, 1.1e-3).answers == [.optimal])
+    #expect(
+      verdict([[1, 0], [0, 2]], 0.03).answers == [.undecided]
+        && verdict([[1, 0], [0, 2]], 0.02).answers == [.optimal])
+    #expect(TransportAnswer(of: [.optimal, .undecided]) == .undecided && TransportAnswer(of: [.optimal]) == .optimal)
+    #expect(TransportAnswer(of: [.undecided, .notOptimal]) == .notOptimal)
   }
 }

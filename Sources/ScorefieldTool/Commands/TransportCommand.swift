@@ -42,12 +42,20 @@ struct TransportCommand: ParsableCommand {
   @Option(help: "Where the arrays go (.safetensors).")
   var out: String?
 
+  @Option(
+    help: """
+      Where the way goes (.safetensors): ratios, points and jacobians in x/alpha, asymmetry, curl and commutator at 41 noise \
+      levels.
+      """)
+  var along: String?
+
   struct Body: Encodable {
     let model, schedule, method, outcome, answer: String
     let from, to, fromTime, toTime, rtol: Double
     let samples, dimension: Int
     let asymmetry, offDiagonalIndex, asymmetryBound, smallestEigenvalue, errorBound, endpointError: [Double?]?
     let answers: [TransportAnswer]
+    let largestCurl, largestCommutator: Double?
     let meanAsymmetry, largestAsymmetry, leastEigenvalue, largestErrorBound: Double?
     let cost: TransportCost?
     let pairs: Int?
@@ -84,6 +92,10 @@ struct TransportCommand: ParsableCommand {
         "--count", "\(count ?? 0) is no count of states", repair: "give a number from 1 to 1000000")
     }
     let output = try out.map { path throws(Failure) in try ArrayOutput(path) }
+    let path = try along.map { path throws(Failure) in try ArrayOutput(path, option: "--along") }
+    guard along == nil || along != out else {
+      throw Failure.option("--along", "is the same file as --out", repair: "give them different names")
+    }
     var source = try ModelInput(choice)
     source.continueSchedule(downTo: min(self.from, self.to))
     let schedule = source.schedule
@@ -98,7 +110,7 @@ struct TransportCommand: ParsableCommand {
 
     try common.start()
     let model = try source.loaded(type: asked, levels: levels)
-    let way = try FlowProducts(method, of: model)
+    let products = try FlowProducts(method, of: model)
     if let states { try model.accepts(states) }
     var generator = Generator(seed: common.seed)
     let grid =
@@ -110,6 +122,11 @@ struct TransportCommand: ParsableCommand {
       throw Failure(.badData, start ?? "--count", "holds numbers that are not finite", repair: "give finite numbers")
     }
     let pairs = probes ?? (model.dimension > Self.denseLimit ? 8 : 0)
+    guard path == nil || x.count * model.dimension <= 1 << 22 else {
+      throw Failure.option(
+        "--along", "would hold \(x.batch) Jacobians of \(model.dimension) columns at every level",
+        repair: "give fewer states, or leave it out")
+    }
 
     let clock = ContinuousClock()
     let begin = clock.now
@@ -117,9 +134,10 @@ struct TransportCommand: ParsableCommand {
     let accuracy = rtol.map { FlowAccuracy(rtol: $0) } ?? .standard(for: model.type)
     let parts = stride(from: 0, to: x.batch, by: Self.partSize).map { $0..<min($0 + Self.partSize, x.batch) }
     // Each part is done twice, the second time in twice as many steps.
-    let progress = FlowProgress("transport", from: from, to: to, on: schedule.schedule, passes: 2 * parts.count)
+    let progress = FlowProgress(
+      "transport", from: from, to: to, on: schedule.schedule, passes: 2 * parts.count + (path == nil ? 0 : 1))
     let watched = WatchedDenoiser(base: CountedDenoiser(model.denoiser, counter: counter), progress: progress)
-    let fisher = way.access(of: model, counter: counter)
+    let fisher = products.access(of: model, counter: counter)
     let found = parts.map { range in
       pairs == 0
         ? TransportPart(
@@ -132,9 +150,20 @@ struct TransportCommand: ParsableCommand {
     let whole = TransportPart(joining: found)
     let (a, b) = (schedule.schedule.kernel(at: from).alpha, schedule.schedule.kernel(at: to).alpha)
     let cost = whole.outcome == .converged ? TransportCost(from: x / a, to: whole.endpoint / b) : nil
+    let way = path.map { _ in
+      transportDiagnostics(at: x, under: watched, fisher: fisher, from: from, to: to, accuracy: accuracy)
+    }
     let seconds = (clock.now - begin).seconds
     progress.finish()
 
+    var files: [OutputFile] = []
+    if let path, let way {
+      files.append(
+        try path.file(of: [
+          ("ratios", Tensor(way.ratios)), ("points", way.points), ("jacobians", way.jacobians),
+          ("asymmetry", way.asymmetry), ("curl", way.curl), ("commutator", way.commutator),
+        ]))
+    }
     if let output {
       var arrays = [("endpoint", whole.endpoint.reshaped(grid.shape)), ("asymmetry", whole.asymmetry)]
       for (name, array) in [
@@ -144,8 +173,9 @@ struct TransportCommand: ParsableCommand {
         if let array { arrays.append((name, array)) }
       }
       arrays += [("smallest_eigenvalue", whole.smallestEigenvalue), ("error_bound", whole.errorBound)]
-      try OutputFile.write([try output.file(of: arrays)])
+      files.append(try output.file(of: arrays))
     }
+    if !files.isEmpty { try OutputFile.write(files) }
 
     let (asymmetry, eigenvalues, bounds) = (
       whole.asymmetry.doubles, whole.smallestEigenvalue.doubles, whole.errorBound.doubles
@@ -155,12 +185,13 @@ struct TransportCommand: ParsableCommand {
     func number(_ value: Double?) -> Double? { value.flatMap { settled && $0.isFinite ? $0 : nil } }
     if common.json {
       let body = Body(
-        model: choice.model, schedule: schedule.text, method: way.name, outcome: whole.outcome.rawValue,
+        model: choice.model, schedule: schedule.text, method: products.name, outcome: whole.outcome.rawValue,
         answer: whole.answer.rawValue, from: self.from, to: self.to, fromTime: from, toTime: to, rtol: accuracy.rtol,
         samples: x.batch, dimension: model.dimension, asymmetry: numbers(asymmetry),
         offDiagonalIndex: whole.offDiagonalIndex.map { numbers($0.doubles) },
         asymmetryBound: whole.asymmetryBound.map { numbers($0.doubles) }, smallestEigenvalue: numbers(eigenvalues),
         errorBound: numbers(bounds), endpointError: numbers(whole.endpointError.doubles), answers: whole.answers,
+        largestCurl: number(way?.curl.max().item), largestCommutator: number(way?.commutator.max().item),
         meanAsymmetry: number(asymmetry.reduce(0, +) / Double(asymmetry.count)),
         largestAsymmetry: number(asymmetry.max()), leastEigenvalue: number(eigenvalues.min()),
         largestErrorBound: number(bounds.max()), cost: cost, pairs: pairs == 0 ? nil : pairs,
