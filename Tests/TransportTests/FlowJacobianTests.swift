@@ -200,10 +200,11 @@ import Testing
     #expect(corner.commutator.max().item > 0.01 && corner.commutator.max().item <= 1)
     #expect(corner.asymmetry[0].max().item == 0)
     let field = EmpiricalDenoiser(data: Tensor(rows: [[0.5, 0.0], [0.0, -0.5], [0.0, 0.0]]), on: .edm)
-    let f = ExactFisher(field).fisher(at: corner.points[20], time: corner.ratios[20]).dense(like: corner.points[20])
-    let a = corner.jacobians[20]
+    let f = ExactFisher(field).fisher(at: corner.points[8], time: corner.ratios[8]).dense(like: corner.points[8])
+    let a = corner.jacobians[8]
     let half = (f.matmul(a) - a.matmul(f)).norm(-2, -1) / (f.norm(-2, -1) * a.norm(-2, -1))
-    expectClose(corner.commutator[20] * 2.0.squareRoot(), half, within: 1e-9)
+    #expect(half.min().item > 1e-4)
+    expectClose(corner.commutator[8] * 2.0.squareRoot(), half, within: 1e-9)
     expectClose(
       corner.asymmetry[40] * 2.0.squareRoot(), Tensor([0.00734155, 0.06480947]), within: 1e-6)
     #expect(corner.jacobians.shape == [41, 2, 2, 2] && corner.points.shape == [41, 2, 2])

@@ -19,6 +19,9 @@ import Testing
     // 200 pairs know both means to about 10 %, and the ratio's root to half of that.
     #expect(((probed.asymmetry / whole.asymmetry - 1).abs() .< 0.25).all())
     #expect((probed.asymmetryBound .> whole.asymmetry).all())
+    // Half of the risk of 5 % goes to each of the two bounds.
+    let factor = (sizeRatio(probes: 400, risk: 0.025) / skewRatio(pairs: 200, risk: 0.025)).squareRoot()
+    expectClose(probed.asymmetryBound, probed.asymmetry * factor, within: 1e-3)
     #expect(probed.answers == whole.answers && probed.answers == [.notOptimal, .notOptimal, .notOptimal])
     // The probes span everything.
     expectClose(probed.smallestRitzValue, whole.smallestEigenvalue, within: 1e-6)
