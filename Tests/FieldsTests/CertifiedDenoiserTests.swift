@@ -1,0 +1,78 @@
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+/// The posterior mean as cheaply as the noise level allows, and what it promises.
+@Suite struct CertifiedDenoiserTests {
+  /// Points near a plane of twelve dimensions, with so much beside it.
+  static func data(_ count: Int, _ dimension: Int, beside: Double, seed: Int) -> Tensor {
+    let (z, plane) = (SplitMix(seed: seed).unit([count, 12]), SplitMix(seed: seed + 1).unit([12, dimension]))
+    return z.matmul(plane) * (1 / 12.0.squareRoot()) + beside * SplitMix(seed: seed + 2).unit([count, dimension]) + 0.3
+  }
+
+  @Test("the bound holds in 10,000 random queries over all noise levels, in both types, and no way is left out")
+  func bound() {
+    var counts: [CertifiedDenoiser.Way: Int] = [:]
+    var asked = 0
+    for (type, beside) in [
+      (ElementType.float32, 0.0), (.float32, 0.01), (.float64, 0), (.float64, 1e-6), (.float32, 0.5),
+    ] {
+      let data = Self.data(1200, 40, beside: beside, seed: 40).to(type)
+      let truth = EmpiricalDenoiser(data: data.to(.float64), on: .edm)
+      let model = CertifiedDenoiser(data: data, on: .edm, tolerance: 1e-4, nearest: 16, rank: 24)
+      for (index, t) in [100.0, 30, 10, 3, 1, 0.5, 0.2, 0.05, 0.01, 0.002].enumerated() {
+        let seed = 1000 + index
+        let x = (data[0..<200] + t * SplitMix(seed: seed).unit([200, 40]).to(type))
+        let answer = model.certified(x, at: t)
+        let error = (answer.mean.to(.float64) - truth.denoise(x.to(.float64), at: t)).norm(-1)
+        #expect(
+          (error .<= answer.errorBound).all(), "\(type) \(beside) at \(t): \(((error / answer.errorBound).max().item))")
+        for way in answer.ways { counts[way, default: 0] += 1 }
+        for (way, bound) in zip(answer.ways, answer.errorBound.doubles) where way != .dense {
+          #expect(bound <= 1e-4 * model.scale)
+        }
+        asked += x.batch
+      }
+    }
+    #expect(asked == 10_000)
+    #expect(counts.count == 3 && counts.values.min()! > 200, "\(counts)")
+  }
+
+  @Test("weights count, and few points with much weight are not forgotten")
+  func weights() {
+    let data = Self.data(600, 20, beside: 0, seed: 7)
+    let weights = (6 * SplitMix(seed: 9).symmetric([600])).exp()
+    let truth = EmpiricalDenoiser(data: data, weights: weights, on: .edm)
+    let model = CertifiedDenoiser(data: data, weights: weights, on: .edm, nearest: 8)
+    for t in [5.0, 0.5, 0.1, 0.01] {
+      let x = data[0..<50] + t * SplitMix(seed: 10).unit([50, 20])
+      let answer = model.certified(x, at: t)
+      let error = (answer.mean - truth.denoise(x, at: t)).norm(-1)
+      // The dense sum itself rounds logits of up to 2¹⁴.
+      #expect((error .<= answer.errorBound + 1e-11).all(), "at \(t)")
+    }
+  }
+
+  @Test("data in a plane are summed in it, and its dimension is found")
+  func plane() {
+    let model = CertifiedDenoiser(data: Self.data(500, 300, beside: 0, seed: 3), on: .edm)
+    #expect(model.rank == 32 && model.largestResidual < 1e-12 * model.scale)
+    let x = 5 * SplitMix(seed: 4).unit([6, 300])
+    let answer = model.certified(x, at: 5)
+    #expect(answer.ways == Array(repeating: .reduced, count: 6))
+    expectClose(answer.mean, model.whole.denoise(x, at: 5), within: 1e-10)
+    // Noise for data has no plane.
+    let noise = CertifiedDenoiser(data: SplitMix(seed: 5).unit([500, 300]), on: .edm)
+    #expect(noise.rank == 64 && noise.certified(x, at: 20).ways.allSatisfy { $0 == .dense })
+    #expect(noise.denoise(x, at: 20).isIdentical(to: noise.whole.denoise(x, at: 20)))
+  }
+
+  @Test("a single point, fewer points than are asked for, images, and an empty batch")
+  func small() {
+    let one = CertifiedDenoiser(data: Tensor(rows: [[1, 2]]), on: .edm)
+    #expect(one.denoise(Tensor(rows: [[5, 5]]), at: 1).doubles == [1, 2])
+    let images = CertifiedDenoiser(data: SplitMix(seed: 1).unit([5, 2, 3, 3]), on: .edm)
+    let x = SplitMix(seed: 2).unit([4, 2, 3, 3])
+    expectClose(images.denoise(x, at: 0.4), images.whole.denoise(x, at: 0.4), within: 1e-5)
+  }
+}
