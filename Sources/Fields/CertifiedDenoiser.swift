@@ -1,10 +1,16 @@
 import RealModule
+import ScorefieldArrays
 import ScorefieldPaths
 import ScorefieldTensorCore
 
 /// The posterior mean of a data set as cheaply as the noise level allows, with a bound of its error.
 ///
-/// Three ways lead to it, and each query takes the first whose bound keeps the tolerance:
+/// Four ways lead to it, and each query takes the first whose bound keeps the tolerance:
+///
+/// - *flat*: where all logits `s = ⟨x̄_Q, z⟩/k² − |z|²/(2k²)` are within `S` of 0, two moments of the data answer, and the remainder is
+///   the third cumulant's, at most `R S²` with `R = max |y − c|`:
+///
+///       x̂₀ ≈ c + Q (E z + Cov(z, s))
 ///
 /// - *reduced*: the data lie near a plane, `y = c + Q z + e`; the sum runs over the coordinates `z` alone. With
 ///   `η = (2|x̄⊥| ρ + ρ²)/(2k²)`, `ρ = max |e|` and `k = σ/α`, no weight is off by more than the factor `e^{2η}`, so
@@ -34,6 +40,7 @@ public struct CertifiedDenoiser: Denoiser {
   private let logWeights: Tensor?
   private let pointShape: [Int]
   private let plane: Subspace
+  private let moments: Moments
 
   /// The root of the data's mean squared distance from their mean, the unit of ``tolerance``.
   public var scale: Double { plane.scale }
@@ -67,10 +74,11 @@ public struct CertifiedDenoiser: Denoiser {
     logWeights = weights.map { ($0.to(.float64) / $0.to(.float64).sum()).log() }
     let dimension = rows.shape[1]
     plane = Subspace(of: rows, upTo: rank ?? (dimension <= 128 ? dimension : Swift.max(64, dimension / 8)))
+    moments = Moments(plane.coordinates, logWeights?.exp())
   }
 
   /// Which way an answer came.
-  public enum Way: String, Sendable, Codable { case reduced, near, dense }
+  public enum Way: String, Sendable, Codable { case flat, reduced, near, dense }
 
   /// Posterior means and how far they may be off.
   public struct Answer: Sendable {
@@ -98,9 +106,15 @@ public struct CertifiedDenoiser: Denoiser {
     }
     let kernel = schedule.kernel(at: t)
     let ratio = kernel.noiseToSignal
-    let queries = x.flattened / kernel.alpha
-    let screen = Screen(plane, queries, ratio, logWeights, nearest: nearest)
+    let queries = x.flattened.to(.float64) / kernel.alpha
     let limit = tolerance * scale
+    if let flat = flat(queries, ratio), (flat.bound .<= limit).all() {
+      return Answer(
+        mean: flat.mean.to(x.elementType).reshaped(x.shape), errorBound: flat.bound,
+        ways: Array(repeating: .flat, count: x.batch))
+    }
+    let screen = Screen(
+      plane, queries, ratio, logWeights, nearest: nearest, roundoff: rows.elementType.roundoff)
 
     var (means, bounds) = (screen.mean, screen.bound)
     var ways = [Way](repeating: .reduced, count: x.batch)
@@ -118,13 +132,32 @@ public struct CertifiedDenoiser: Denoiser {
         bounds = bounds.putting(Tensor.full([rest.count], denseBound(rest, queries, ratio), on: x.device), at: rest)
       }
     }
-    return Answer(mean: means.reshaped(x.shape), errorBound: bounds, ways: ways)
+    return Answer(mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds, ways: ways)
+  }
+
+  /// The first terms of the mean in `1/k²`; nil where that is hopeless for any query.
+  private func flat(_ queries: Tensor, _ ratio: Double) -> (mean: Tensor, bound: Tensor)? {
+    let radius = plane.radius
+    let squares = radius * radius / (2 * ratio * ratio)
+    guard radius * squares * squares <= tolerance * scale else { return nil }
+    let inside = (queries - plane.centre).matmul(plane.axes.transposed)
+    let pull = inside / (ratio * ratio)
+    let mean = moments.mean + pull.matmul(moments.covariance) - moments.skew / (2 * ratio * ratio)
+    let spread = pull.norm(-1) * radius + squares
+    // Outside the plane a query is noise, and so much farther from it.
+    let outside = (queries - plane.centre).norm(-1)
+    let residual = plane.largestResidual
+    let eta = (2 * residual * outside + residual * residual) / (2 * ratio * ratio)
+    let bound = radius * spread.squared() + 2 * radius * (2 * eta).clamped(nil, 50).expm1() + residual
+    return (plane.centre + mean.matmul(plane.axes), bound + rows.elementType.roundoff * radius)
   }
 
   /// What roundings can do to a dense sum.
   private func denseBound(_ queries: [Int], _ x: Tensor, _ ratio: Double) -> Double {
     let reach = (x.selecting(Tensor(queries)) - plane.centre).norm(-1).max().item
-    return plane.rounding(reach: reach, ratio: ratio) * plane.scale
+    // A sum by differences rounds logits of d/2; one by products those of its terms.
+    let logit = Swift.max(4 * reach * plane.radius / (ratio * ratio), Double(rows.shape[1]))
+    return rows.elementType.roundoff * (2 * logit * plane.scale + plane.radius)
   }
 
   /// The nearest points, exactly, and what all others may weigh.
@@ -141,18 +174,33 @@ public struct CertifiedDenoiser: Denoiser {
       let places = positions[range].reshaped([-1])
       let shape = [range.count, nearest, queries.shape[1]]
       let points = rows.selecting(places).reshaped(shape).to(.float64)
-      let differences = points - queries[range].to(.float64).expanded(at: 1)
+      let differences = points - queries[range].expanded(at: 1)
       let prior = logWeights?.selecting(places).reshaped([range.count, nearest])
       let logits = differences.squared().sum(-1) * -precision + (prior ?? .full([1, 1], -.log(Double(rows.batch))))
       let weights = logits.softmax(-1)
-      let mean = queries[range].to(.float64) + weights.expanded(at: 1).matmul(differences).squeezed(1)
+      let mean = queries[range] + weights.expanded(at: 1).matmul(differences).squeezed(1)
       // All that is left out together, beside what is there.
       let rest = (next[range] * -precision - logits.logSumExp(-1)).exp()
-      let reach = (mean - plane.centre.to(.float64)).norm(-1) + plane.radius
-      means.append(mean.to(rows.elementType))
-      bounds.append(rest / (1 + rest) * reach + plane.roundoff * reach)
+      let reach = (mean - plane.centre).norm(-1) + plane.radius
+      means.append(mean)
+      bounds.append(rest / (1 + rest) * reach + rows.elementType.roundoff * reach)
     }
     return (.concatenated(means), .concatenated(bounds))
+  }
+}
+
+/// `E z`, `Cov z` and `Cov(z, |z|²)` of the coordinates, `[r]`, `[r, r]` and `[r]`.
+private struct Moments {
+  let mean, covariance, skew: Tensor
+
+  init(_ coordinates: Tensor, _ weights: Tensor?) {
+    let shares = (weights ?? .full([coordinates.batch], 1 / Double(coordinates.batch), on: coordinates.device))
+      .expanded(at: 1)
+    mean = (shares * coordinates).sum(0)
+    let deviations = coordinates - mean
+    covariance = (shares * deviations).transposed.matmul(deviations)
+    let squares = coordinates.squared().sum(-1, keeping: true)
+    skew = (shares * deviations * squares).sum(0)
   }
 }
 
@@ -163,8 +211,9 @@ private struct Screen {
   /// The nearest by the bound, `[B, K]`, and the squared bound of the next one, `[B]`, infinite where there is none.
   let positions, next: Tensor
 
-  init(_ plane: Subspace, _ queries: Tensor, _ ratio: Double, _ logWeights: Tensor?, nearest: Int) {
-    let type = queries.elementType
+  init(
+    _ plane: Subspace, _ queries: Tensor, _ ratio: Double, _ logWeights: Tensor?, nearest: Int, roundoff: Double
+  ) {
     let deviations = queries - plane.centre
     let inside = deviations.matmul(plane.axes.transposed)
     let outside =
@@ -183,7 +232,7 @@ private struct Screen {
       let norms = tile.squared().sum(-1)
       let distances = (squares + norms - 2 * inside.matmul(tile.transposed)).clamped(0)
       var logits = distances * -precision
-      if let logWeights { logits += logWeights[range].to(type) }
+      if let logWeights { logits += logWeights[range] }
       let weights = sums.admit(logits)
       let mass = weights.sum(-1, keeping: true)
       let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
@@ -206,32 +255,18 @@ private struct Screen {
     self.positions = positions!.narrowed(1, from: 0, count: nearest)
     // Roundings of distances by products.
     let reach = squares.sqrt() + plane.radius
-    let slack = 8 * plane.roundoff * (reach * reach).squeezed(-1).to(.float64)
+    let slack = 0x1p-50 * (reach * reach).squeezed(-1)
     next =
       count > nearest
-      ? (bounds![Axis.all, nearest].to(.float64) - slack).clamped(0) : .full([queries.batch], .infinity)
+      ? (bounds![Axis.all, nearest] - slack).clamped(0) : .full([queries.batch], .infinity)
 
     mean = plane.centre + sums.mean.matmul(plane.axes)
     let residual = plane.largestResidual
-    let eta = (2 * residual * outside.squeezed(-1).to(.float64) + residual * residual) * precision
-    // What cancelled in float32 may be missing.
-    let spread = (sums.spread!.to(.float64).clamped(0) + 4 * plane.roundoff * plane.radius * plane.radius).sqrt()
-    let rounding =
-      plane.rounding(reach: 0, ratio: ratio) + squares.squeezed(-1).to(.float64).sqrt()
-      * (plane.radius * plane.roundoff * 4 / (ratio * ratio))
-    bound =
-      ((2 * (eta + rounding)).clamped(nil, 50).expm1() * spread + residual
-        + plane.roundoff * plane.radius)
-  }
-}
-
-extension Subspace {
-  /// The relative error of one rounding.
-  var roundoff: Double { axes.elementType == .float64 ? 0x1p-53 : 0x1p-24 }
-
-  /// What roundings of products may add to a logit of a query so far from the centre.
-  func rounding(reach: Double, ratio: Double) -> Double {
-    4 * roundoff * (reach * radius + radius * radius) / (ratio * ratio)
+    let eta = (2 * residual * outside.squeezed(-1) + residual * residual) * precision
+    // Products of coordinates cancel in distances, as those of the spread do.
+    let rounding = (0x1p-50 * precision) * (reach * reach).squeezed(-1)
+    let spread = (sums.spread!.clamped(0) + 0x1p-50 * plane.radius * plane.radius).sqrt()
+    bound = (2 * (eta + rounding)).clamped(nil, 50).expm1() * spread + residual + roundoff * plane.radius
   }
 }
 
@@ -242,4 +277,9 @@ extension Tensor {
     for (index, position) in positions.enumerated() { source[position] = batch + index }
     return Tensor.concatenated([self, rows.to(elementType)]).selecting(Tensor(source))
   }
+}
+
+extension ElementType {
+  /// The relative error of one rounding.
+  fileprivate var roundoff: Double { self == .float64 ? 0x1p-53 : 0x1p-24 }
 }

@@ -4,7 +4,9 @@ import ScorefieldTensorCore
 ///
 ///     y = c + Q z + e,   QᵀQ = I,   Qᵀe = 0
 ///
-/// - Cost: `8 N d r` operations and `O(N r)` memory beside the data.
+/// Everything is kept in `float64`, so that what `float32` rounded away from a plane is all that is found beside it.
+///
+/// - Cost: `16 N d r` operations and `O(N r)` memory beside the data.
 ///
 /// Source: Halko, Martinsson & Tropp 2011, doi:10.1137/090771806, algorithm 4.4 with one iteration, from rows of the data.
 struct Subspace: Sendable {
@@ -29,9 +31,9 @@ struct Subspace: Sendable {
   init(of rows: Tensor, upTo limit: Int) {
     let (count, dimension) = (rows.batch, rows.shape[1])
     let (type, device) = (rows.elementType, rows.device)
-    let centre = (rows.steadySum / Double(count)).to(.float32).to(type)
+    let centre = (rows.steadySum / Double(count)).to(.float32).to(.float64)
     let tiles = stride(from: 0, to: count, by: Self.tile).map { $0..<Swift.min($0 + Self.tile, count) }
-    let squares = Tensor.concatenated(tiles.map { (rows[$0] - centre).squared().sum(-1) })
+    let squares = Tensor.concatenated(tiles.map { (rows[$0].to(.float64) - centre).squared().sum(-1) })
     (scale, radius) = (squares.mean().item.squareRoot(), squares.max().item.squareRoot())
     self.centre = centre
 
@@ -42,13 +44,14 @@ struct Subspace: Sendable {
         rank == dimension
         ? Tensor.identity(dimension, type: type, on: device) : Self.axes(of: rows, centre, rank, tiles)
       let parts = tiles.map { range -> (Tensor, Tensor) in
-        let deviations = rows[range] - centre
+        let deviations = rows[range].to(.float64) - centre
         let coordinates = deviations.matmul(axes.transposed)
         return (coordinates, rank == dimension ? squares[range] * 0 : (deviations - coordinates.matmul(axes)).norm(-1))
       }
       let residuals = Tensor.concatenated(parts.map(\.1))
       let largest = residuals.max().item
-      if rank == limit || largest <= 16 * scale * (type == .float64 ? 0x1p-53 : 0x1p-24) {
+      let roundings = scale * (type == .float64 ? 0x1p-49 : 0x1p-22)
+      if rank == limit || largest <= roundings {
         (self.axes, coordinates, self.residuals) = (axes, .concatenated(parts.map(\.0)), residuals)
         largestResidual = largest
         return
@@ -60,11 +63,11 @@ struct Subspace: Sendable {
   private static func axes(of rows: Tensor, _ centre: Tensor, _ rank: Int, _ tiles: [Range<Int>]) -> Tensor {
     // Rows in no order that the data could have.
     let start = Tensor((0..<rank).map { ($0 * 2_654_435_761) % rows.batch })
-    var basis = (rows.selecting(start) - centre).transposed.qr().q.transposed
+    var basis = (rows.selecting(start).to(.float64) - centre).transposed.qr().q.transposed
     for _ in 0..<2 {
       // C Q, a tile at a time.
       let images = tiles.reduce(Tensor.zeros(like: basis)) { sum, range in
-        let deviations = rows[range] - centre
+        let deviations = rows[range].to(.float64) - centre
         return sum + deviations.matmul(basis.transposed).transposed.matmul(deviations)
       }
       basis = images.transposed.qr().q.transposed

@@ -67,6 +67,32 @@ import Testing
     #expect(noise.denoise(x, at: 20).isIdentical(to: noise.whole.denoise(x, at: 20)))
   }
 
+  @Test(
+    "far out two moments are enough, their remainder is bounded, and it falls with the square of the distance",
+    arguments: [false, true])
+  func flat(weighted: Bool) {
+    let data = Self.data(300, 3, beside: 0.2, seed: 12)
+    let weights = weighted ? (2 * SplitMix(seed: 13).symmetric([300])).exp() : nil
+    struct Far: NoiseSchedule {
+      let timeRange: ClosedRange<Double> = 1e-3...1e6
+      func alpha<S: Elementary>(_ t: S) -> S { 1 }
+      func sigma<S: Elementary>(_ t: S) -> S { t }
+    }
+    let truth = EmpiricalDenoiser(data: data, weights: weights, on: Far())
+    let model = CertifiedDenoiser(data: data, weights: weights, on: Far(), tolerance: 1e-3)
+    var errors: [Double] = []
+    for t in [1e3, 1e4, 1e5] {
+      let x = data[0..<40] + t * SplitMix(seed: 14).unit([40, 3])
+      let answer = model.certified(x, at: t)
+      #expect(answer.ways == Array(repeating: .flat, count: 40))
+      let error = (answer.mean - truth.denoise(x, at: t)).norm(-1)
+      #expect((error .<= answer.errorBound + 1e-13).all(), "\(t)")
+      errors.append(error.max().item)
+    }
+    #expect(errors[0] > 1e-8 && abs(errors[0] / errors[1] / 100 - 1) < 0.1 && errors[2] < errors[1] / 50)
+    #expect(model.certified(data[0..<4] + 10, at: 10).ways.allSatisfy { $0 == .reduced })
+  }
+
   @Test("a single point, fewer points than are asked for, images, and an empty batch")
   func small() {
     let one = CertifiedDenoiser(data: Tensor(rows: [[1, 2]]), on: .edm)

@@ -14,6 +14,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
       ]
     }
   ),
+  ("trajectory", { TrajectoryData.allCases.map { trajectory(of: $0, points: 50_000, batch: 64) } }),
   ("unet", unetTrainings),
   ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),
   ("training", training),
