@@ -55,6 +55,22 @@ extension RungeKutta.Tableau {
   }
 }
 
+extension RungeKutta.Tableau {
+  /// Where the stages of a step ask the field, and when.
+  package func stagePoints(
+    _ x: Tensor, from t: Double, to s: Double, in field: any VelocityField
+  ) -> (points: [Tensor], times: [Double]) {
+    let h = s - t
+    var (points, times, slopes) = ([x], [t], [Tensor]())
+    for (row, node) in zip(a, nodes) {
+      slopes.append(field.velocity(points[points.count - 1], at: times[times.count - 1]))
+      points.append(combination(x, h, row, slopes))
+      times.append(node == 1 ? s : t + node * h)
+    }
+    return (points, times)
+  }
+}
+
 /// `x + h Σ wᵢ kᵢ`, without the terms of weight zero.
 func combination(_ x: Tensor, _ h: Double, _ weights: [Double], _ slopes: [Tensor]) -> Tensor {
   zip(weights, slopes).reduce(x) { sum, term in term.0 == 0 ? sum : sum + (h * term.0) * term.1 }

@@ -58,6 +58,9 @@ import Testing
     check(FullTrace(JVPFisher(world.denoiser)), "full, forward")
     check(NullFisher(on: schedule), "null")
     check(GaussianFisher(data: world.data, on: schedule), "Gaussian")
+    check(BlendedFisher(data: world.data, nearest: 2, on: schedule), "blended")
+    check(EndpointFisher(world.denoiser, endpoint: world.u), "endpoint")
+    check(EndpointFisher(world.denoiser, endpoint: world.u, form: .centred), "centred endpoint")
   }
 
   @Test("Spec: F1 no eigenvalue exceeds 1/σ², and some are negative")

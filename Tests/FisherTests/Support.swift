@@ -85,7 +85,20 @@ struct NamedFisher: Sendable, CustomStringConvertible {
         GaussianFisher(data: $0.data, on: $0.denoiser.schedule).fisher(at: $0.x, time: $0.t)
       },
       .init(name: "NullFisher") { NullFisher(on: $0.denoiser.schedule).fisher(at: $0.x, time: $0.t) },
+      .init(name: "EndpointFisher.printed") { endpoint($0, .printed) },
+      .init(name: "EndpointFisher.centred") { endpoint($0, .centred) },
+      .init(name: "BlendedFisher") {
+        BlendedFisher(data: $0.data, nearest: 2, on: $0.denoiser.schedule).fisher(at: $0.x, time: $0.t)
+      },
     ]
+
+  private static func endpoint(_ world: World, _ form: EndpointFisher.Form) -> EndpointFisher.At {
+    EndpointFisher(
+      world.denoiser, endpoint: world.data.selecting(Tensor((0..<world.x.batch).map { $0 % world.data.batch })),
+      form: form
+    )
+    .fisher(at: world.x, time: world.t)
+  }
 
   /// Everything that has a product.
   static let all: [NamedFisher] =

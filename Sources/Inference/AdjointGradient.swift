@@ -1,0 +1,85 @@
+import ScorefieldFields
+import ScorefieldFisher
+import ScorefieldPaths
+import ScorefieldSolvers
+import ScorefieldTensorCore
+
+/// Where a path led, and the gradient of a loss there with respect to where it began.
+public struct AdjointGradient: Sendable {
+  /// The end of the path, `x̂₀` of its last state where that was asked for, shape `[B, …]`.
+  public let endpoint: Tensor
+  /// The loss of each sample, shape `[B]`.
+  public let loss: Tensor
+  /// `∂L/∂x` at the beginning, shape `[B, …]`.
+  public let gradient: Tensor
+  /// Evaluations of the denoiser on the way and of the products back, as far as steps count them.
+  public let products: Int
+}
+
+/// The gradient of a loss of the end of a path with respect to its beginning: the adjoint, without a record of the path.
+///
+///     λ_end = ∂L/∂x_end,   λ_t = (∂x_s/∂x_t)ᵀ λ_s,   (∂x̂₀/∂x)ᵀ η = (η − σ² Fᵀ η)/α
+///
+/// The steps go back one by one as they came (the discrete adjoint): with ``VJPFisher`` the gradient is that of differentiating through
+/// all of the sampler, to rounding. With another access it is what the access makes of it, without a graph.
+///
+/// - Cost: One path and its steps anew, one product per estimate, and states every `√n` steps.
+/// - Parameters:
+///   - x: The beginning, shape `[B, …]`.
+///   - denoiser: The model.
+///   - fisher: The products `Fᵀ v`: ``VJPFisher`` for what is exact of a network, ``ExactFisher`` of an exact field.
+///   - step: How the path is stepped.
+///   - grid: The times, from the beginning's to the end's.
+///   - finalDenoise: Whether the end is the estimate at the last state, or that state.
+///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
+/// - Returns: The end, its loss and the gradient.
+///
+/// Source: Wang et al. 2025, arXiv:2505.23264, section 5 and eq. 18; that pairing each step with its own adjoint makes the gradient
+/// exact: Matsubara, Miyatake & Yaguchi 2021, arXiv:2102.09750.
+public func adjointGradient<F: FisherAccess, E: Error>(
+  at x: Tensor, under denoiser: any Denoiser, fisher: F, stepping step: some AdjointStep, along grid: TimeGrid,
+  finalDenoise: Bool = true, of loss: (Tensor) throws(E) -> Tensor
+) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
+  let times = grid.times
+  let stride = max(1, Int(Double(grid.steps).squareRoot().rounded(.up)))
+  var products = 0
+  func response(_ x: Tensor, _ t: Double, _ eta: Tensor) -> Tensor {
+    products += 1
+    let kernel = denoiser.schedule.kernel(at: t)
+    return (eta - (kernel.sigma * kernel.sigma) * fisher.fisher(at: x, time: t).matvec(eta)) / kernel.alpha
+  }
+  func states(from first: Int, _ start: Tensor, upTo last: Int) -> [Tensor] {
+    var all = [start]
+    for index in first..<max(first, last) {
+      all.append(step.advance(all[all.count - 1], from: times[index], to: times[index + 1], under: denoiser))
+    }
+    return all
+  }
+
+  var kept = [x]
+  var now = x
+  for index in 0..<grid.steps {
+    now = step.advance(now, from: times[index], to: times[index + 1], under: denoiser)
+    if (index + 1) % stride == 0 { kept.append(now) }
+  }
+  let endpoint = finalDenoise ? denoiser.denoise(now, at: grid.last) : now
+  let (losses, pullback) = try vjp(at: endpoint) { end throws(E) in try loss(end) }
+  guard losses.shape == [x.batch] else {
+    fatalError(
+      "adjointGradient(of: loss): the loss has shape \(losses.shape); needs one number per sample, [\(x.batch)]")
+  }
+  var gradient = pullback(.ones(like: losses))
+  if finalDenoise { gradient = response(now, grid.last, gradient) }
+
+  for piece in kept.indices.reversed() {
+    let first = piece * stride
+    let last = min(first + stride, grid.steps)
+    guard first < last else { continue }
+    let way = states(from: first, kept[piece], upTo: last - 1)
+    for index in (first..<last).reversed() {
+      gradient = step.pullback(
+        gradient, at: way[index - first], from: times[index], to: times[index + 1], under: denoiser, response: response)
+    }
+  }
+  return AdjointGradient(endpoint: endpoint, loss: losses, gradient: gradient, products: products)
+}

@@ -1,0 +1,95 @@
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+/// The gradient of a loss of the end of a path, against differentiation through all of it.
+@Suite struct AdjointTests {
+  /// Every step whose adjoint is known.
+  static let steps: [(name: String, step: any AdjointStep)] = [
+    ("ddim", DDIM()), ("euler", RungeKutta.euler), ("heun", RungeKutta.heun), ("rk4", RungeKutta.rk4),
+  ]
+
+  private static let points = SplitMix(seed: 31).symmetric([9, 3])
+  private static let start = SplitMix(seed: 32).unit([4, 3])
+  private static let target = SplitMix(seed: 33).symmetric([3])
+
+  private func loss(_ x: Tensor) -> Tensor { (x - Self.target).squared().sum(-1) + (2 * x).sin().sum(-1) }
+
+  private func run(_ step: any AdjointStep, _ model: any Denoiser, _ grid: TimeGrid, _ x: Tensor, _ final: Bool)
+    -> Tensor
+  {
+    let end = zip(grid.times, grid.times.dropFirst()).reduce(x) { step.advance($0, from: $1.0, to: $1.1, under: model) }
+    return final ? model.denoise(end, at: grid.last) : end
+  }
+
+  @Test(
+    "Spec: F5 with the VJP the adjoint is the gradient through the whole sampler, for every step and schedule",
+    arguments: steps.map(\.name))
+  func autograd(name: String) throws {
+    let step = Self.steps.first { $0.name == name }!.step
+    for schedule in ["vp", "edm", "flow"] {
+      let field = EmpiricalDenoiser(data: Self.points, on: NamedSchedule.named(schedule))
+      let grid = TimeGrid.uniformHalfLogSNR(
+        7, over: field.schedule, from: field.schedule.time(atNoiseToSignal: 3),
+        to: field.schedule.time(atNoiseToSignal: 0.2))
+      for final in [true, false] {
+        let x = field.schedule.kernel(at: grid.first).sigma * Self.start
+        let found = adjointGradient(
+          at: x, under: field, fisher: VJPFisher(field), stepping: step, along: grid, finalDenoise: final, of: loss)
+        let whole = valueAndGradient(at: x) { loss(run(step, field, grid, $0, final)).sum() }
+        expectClose(found.gradient, whole.gradient, within: 1e-10, "\(name) \(schedule)")
+        expectClose(found.loss.sum(), whole.value, within: 1e-12)
+        expectClose(found.endpoint, run(step, field, grid, x, final), within: 1e-13)
+        // The exact Fisher is the same of an exact field.
+        let exact = adjointGradient(
+          at: x, under: field, fisher: ExactFisher(field), stepping: step, along: grid, finalDenoise: final, of: loss)
+        expectClose(exact.gradient, whole.gradient, within: 1e-9, "\(name) \(schedule)")
+        #expect(exact.products == found.products && found.products >= 7 + (final ? 1 : 0))
+      }
+    }
+  }
+
+  @Test("Spec: F5 the exact field's gradient is that of finite differences to 1e-8")
+  func differences() {
+    let field = EmpiricalDenoiser(data: Self.points, on: .edm)
+    let grid = TimeGrid.karras(12, over: .edm, from: 5, to: 0.1)
+    let x = 5 * Self.start
+    let found = adjointGradient(
+      at: x, under: field, fisher: ExactFisher(field), stepping: DDIM(), along: grid, of: loss)
+    let v = SplitMix(seed: 35).unit([4, 3])
+    func at(_ h: Double) -> Tensor { loss(run(DDIM(), field, grid, x + h * v, true)) }
+    let h = 2e-3
+    // Richardson's, of order four.
+    let slope = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
+    #expect((found.gradient.dot(v) - slope).abs().max().item < 1e-8 * found.gradient.norm(-1).max().item)
+  }
+
+  @Test("Spec: F5 a network's adjoint is autograd's to 1e-5 in float32, and its JVP is not its transpose")
+  func network() {
+    var generator = Generator(seed: 1)
+    let network = MLP(MLP.Configuration(dimension: 3, width: 32, depth: 2), using: &generator)
+    let model = NetworkDenoiser(network, .edm(sigmaData: 0.5), on: .edm)
+    let grid = TimeGrid.karras(10, over: .edm, from: 10, to: 0.05)
+    let x = (10 * Self.start).to(.float32)
+    func loss(_ x: Tensor) -> Tensor { (x - Self.target.to(.float32)).squared().sum(-1) }
+    let whole = gradient(at: x) { loss(run(RungeKutta.heun, model, grid, $0, true)).sum() }
+    let found = adjointGradient(
+      at: x, under: model, fisher: VJPFisher(model), stepping: RungeKutta.heun, along: grid, of: loss)
+    expectClose(found.gradient, whole, within: 1e-5)
+    let forward = adjointGradient(
+      at: x, under: model, fisher: JVPFisher(model), stepping: RungeKutta.heun, along: grid, of: loss)
+    #expect(relativeError(forward.gradient, whole) > 1e-4)
+  }
+
+  @Test("a loss of the wrong shape stops with what it gave")
+  func wrongLoss() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let field = EmpiricalDenoiser(data: Tensor(rows: [[0, 1], [1, 0]]), on: .edm)
+      _ = adjointGradient(
+        at: Tensor(rows: [[1, 2]]), under: field, fisher: ExactFisher(field), stepping: DDIM(),
+        along: TimeGrid([2, 1]), of: { $0.squared() })
+    }
+    let words = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(words.contains("the loss has shape [1, 2]; needs one number per sample, [1]"))
+  }
+}
