@@ -1,3 +1,4 @@
+import ScorefieldArrays
 import ScorefieldFields
 import ScorefieldPaths
 import ScorefieldTensorCore
@@ -14,6 +15,7 @@ public struct BlendedFisher: FisherAccess {
   public let gaussian: GaussianFisher
   /// The weight left out up to which the nearest points answer.
   public let tolerance: Double
+  private let type: ElementType
 
   /// The Fisher of a data set.
   ///
@@ -25,13 +27,14 @@ public struct BlendedFisher: FisherAccess {
   public init(data: Tensor, nearest count: Int = 128, tolerance: Double = 0.05, on schedule: any NoiseSchedule) {
     retrieval = RetrievalFisher(data, nearest: count, on: schedule)
     gaussian = GaussianFisher(data: data, on: schedule)
+    type = data.elementType
     self.tolerance = tolerance
   }
 
   public func fisher(at x: Tensor, time t: Double) -> At {
     let near = retrieval.fisher(at: x, time: t)
     return At(
-      near: near, far: gaussian.fisher(at: x, time: t), isExact: near.weightLeftOut .<= tolerance,
+      near: near, far: gaussian.fisher(at: x.to(type), time: t), type: type, isExact: near.weightLeftOut .<= tolerance,
       axes: [x.batch] + [Int](repeating: 1, count: x.rank - 1))
   }
 
@@ -39,6 +42,7 @@ public struct BlendedFisher: FisherAccess {
   public struct At: FisherOperator {
     fileprivate let near: RetrievalFisher.At
     fileprivate let far: GaussianFisher.At
+    fileprivate let type: ElementType
     /// Where the nearest points answered, `bool`, shape `[B]`.
     public let isExact: Tensor
     fileprivate let axes: [Int]
@@ -47,7 +51,8 @@ public struct BlendedFisher: FisherAccess {
       far.trace().to(near.trace().elementType).replacing(with: near.trace(), where: isExact)
     }
     public func matvec(_ v: Tensor) -> Tensor {
-      far.matvec(v).replacing(with: near.matvec(v).to(v.elementType), where: isExact.reshaped(axes))
+      far.matvec(v.to(type)).to(v.elementType).replacing(
+        with: near.matvec(v).to(v.elementType), where: isExact.reshaped(axes))
     }
   }
 }

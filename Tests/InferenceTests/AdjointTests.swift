@@ -93,3 +93,21 @@ import Testing
     #expect(words.contains("the loss has shape [1, 2]; needs one number per sample, [1]"))
   }
 }
+
+@Suite struct PredictedEndpointTests {
+  @Test(
+    "Spec: F5 the predicted endpoint is where the flow leads, and the form is that of this endpoint",
+    arguments: [true, false])
+  func endpoint(isCentred: Bool) {
+    let field = EmpiricalDenoiser(data: SplitMix(seed: 61).symmetric([9, 3]), on: .edm)
+    let (x, v) = (SplitMix(seed: 62).unit([4, 3]), SplitMix(seed: 63).unit([4, 3]))
+    let form = isCentred ? EndpointFisher.Form.centred : .printed
+    let access = PredictedEndpointFisher(field, form: form, steps: 60)
+    let end = access.endpoint(of: x, at: 0.7)
+    // Sixty steps of order one, all down to a data point.
+    expectClose(end, decode(x, under: field, from: 0.7, to: 1e-4).points, within: 0.02)
+    expectClose(
+      access.fisher(at: x, time: 0.7).matvec(v),
+      EndpointFisher(field, endpoint: end, form: form).fisher(at: x, time: 0.7).matvec(v), within: 1e-14)
+  }
+}

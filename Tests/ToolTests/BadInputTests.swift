@@ -177,7 +177,8 @@ import Testing
     Kind(
       name: "an unknown method", status: 64,
       line: "--method: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
-        + "hutchinson:n, hutch++:n, trace-matching, residual, gaussian, null, retrieval:k, hybrid:k",
+        + "hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
+        + "blended:k, hybrid:k",
       options: ["--method": "magic"]),
     Kind(
       name: "an unknown element type", status: 64,
@@ -303,7 +304,8 @@ import Testing
     Kind(
       name: "an unknown trace", status: 64,
       line: "--trace: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
-        + "hutchinson:n, hutch++:n, trace-matching, residual, gaussian, null, retrieval:k, hybrid:k",
+        + "hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
+        + "blended:k, hybrid:k",
       options: ["--trace": "magic"], command: "likelihood"),
     Kind(
       name: "too few products", status: 64,

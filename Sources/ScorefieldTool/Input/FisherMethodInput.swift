@@ -8,6 +8,8 @@ struct FisherMethodInput {
 
   private enum Kind {
     case auto, exact, vjp, jvp, finiteDifference, null, gaussian, traceMatching, residual
+    case endpoint, centred
+    case blended(Int)
     case hutchinson(Int)
     case hutchPlusPlus(Int)
     case retrieval(Int)
@@ -16,7 +18,7 @@ struct FisherMethodInput {
 
   static let names = [
     "auto", "exact", "vjp", "jvp", "finite-difference", "hutchinson:n", "hutch++:n", "trace-matching", "residual",
-    "gaussian", "null", "retrieval:k", "hybrid:k",
+    "endpoint", "centred", "gaussian", "null", "retrieval:k", "blended:k", "hybrid:k",
   ]
 
   /// Whether it is the field's own.
@@ -35,7 +37,7 @@ struct FisherMethodInput {
   /// Whether the method needs data to take a covariance from.
   var needsData: Bool {
     switch kind {
-    case .gaussian, .retrieval, .hybrid: true
+    case .gaussian, .retrieval, .blended, .hybrid: true
     default: false
     }
   }
@@ -58,6 +60,10 @@ struct FisherMethodInput {
       let count = try value.count(standard: 64)
       (name, kind) = ("retrieval:\(count)", .retrieval(count))
       return
+    case "blended":
+      let count = try value.count(standard: 128)
+      (name, kind) = ("blended:\(count)", .blended(count))
+      return
     case "hybrid":
       let count = try value.count(standard: 64)
       (name, kind) = ("hybrid:\(count)", .hybrid(count))
@@ -69,6 +75,8 @@ struct FisherMethodInput {
     case "vjp": (name, kind) = ("vjp", .vjp)
     case "jvp": (name, kind) = ("jvp", .jvp)
     case "finite-difference": (name, kind) = ("finite-difference", .finiteDifference)
+    case "endpoint": (name, kind) = ("endpoint", .endpoint)
+    case "centred": (name, kind) = ("centred", .centred)
     case "gaussian": (name, kind) = ("gaussian", .gaussian)
     case "null": (name, kind) = ("null", .null)
     default:
@@ -127,6 +135,9 @@ struct FisherMethodInput {
     case .finiteDifference: return ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
     case .null: return ErasedFisher(NullFisher(on: schedule))
     case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), on: schedule))
+    case .endpoint: return ErasedFisher(PredictedEndpointFisher(denoiser))
+    case .centred: return ErasedFisher(PredictedEndpointFisher(denoiser, form: .centred))
+    case .blended(let count): return ErasedFisher(BlendedFisher(data: data!, nearest: count, on: schedule))
     case .traceMatching, .residual: return ErasedFisher(trace: learned(), products: VJPFisher(denoiser))
     case .hutchinson(let count): return ErasedFisher(Hutchinson(VJPFisher(denoiser), probes: count, seed: seed))
     case .hutchPlusPlus(let count):
