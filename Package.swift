@@ -69,7 +69,7 @@ let package = Package(
     tests(of: "Fisher", imports: ["Scorefield"]),
     tests(of: "Tool", imports: ["Scorefield", "ScorefieldTool"]),
     tests(of: "Solvers", imports: ["Scorefield"]),
-    tests(of: "Inference", imports: ["Scorefield"]),
+    tests(of: "Inference", imports: ["Scorefield", realModule]),
     tests(of: "Transport", imports: ["Scorefield", realModule]),
     tests(of: "Networks", imports: ["Scorefield"]),
     tests(of: "Checkpoints", imports: ["Scorefield"]),

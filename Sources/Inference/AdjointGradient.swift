@@ -40,13 +40,34 @@ public func adjointGradient<F: FisherAccess, E: Error>(
   at x: Tensor, under denoiser: any Denoiser, fisher: F, stepping step: some AdjointStep, along grid: TimeGrid,
   finalDenoise: Bool = true, of loss: (Tensor) throws(E) -> Tensor
 ) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
+  try adjointGradient(
+    at: x, under: denoiser, fisher: { _ in fisher }, stepping: step, along: grid, finalDenoise: finalDenoise, of: loss)
+}
+
+/// The same with products that stand on the end of the path, such as ``EndpointFisher``'s.
+///
+/// - Parameters:
+///   - x: The beginning, shape `[B, …]`.
+///   - denoiser: The model.
+///   - fisher: The products `Fᵀ v`, from the end of the path.
+///   - step: How the path is stepped.
+///   - grid: The times, from the beginning's to the end's.
+///   - finalDenoise: Whether the end is the estimate at the last state, or that state.
+///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
+/// - Returns: The end, its loss and the gradient.
+public func adjointGradient<F: FisherAccess, E: Error>(
+  at x: Tensor, under denoiser: any Denoiser, fisher: (_ endpoint: Tensor) -> F, stepping step: some AdjointStep,
+  along grid: TimeGrid,
+  finalDenoise: Bool = true, of loss: (Tensor) throws(E) -> Tensor
+) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
   let times = grid.times
   let stride = max(1, Int(Double(grid.steps).squareRoot().rounded(.up)))
   var products = 0
+  var access: F?
   func response(_ x: Tensor, _ t: Double, _ eta: Tensor) -> Tensor {
     products += 1
     let kernel = denoiser.schedule.kernel(at: t)
-    return (eta - (kernel.sigma * kernel.sigma) * fisher.fisher(at: x, time: t).matvec(eta)) / kernel.alpha
+    return (eta - (kernel.sigma * kernel.sigma) * access!.fisher(at: x, time: t).matvec(eta)) / kernel.alpha
   }
   func states(from first: Int, _ start: Tensor, upTo last: Int) -> [Tensor] {
     var all = [start]
@@ -63,6 +84,7 @@ public func adjointGradient<F: FisherAccess, E: Error>(
     if (index + 1) % stride == 0 { kept.append(now) }
   }
   let endpoint = finalDenoise ? denoiser.denoise(now, at: grid.last) : now
+  access = fisher(endpoint)
   let (losses, pullback) = try vjp(at: endpoint) { end throws(E) in try loss(end) }
   guard losses.shape == [x.batch] else {
     fatalError(

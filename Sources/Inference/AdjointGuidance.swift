@@ -1,0 +1,97 @@
+import ScorefieldFields
+import ScorefieldFisher
+import ScorefieldPaths
+import ScorefieldSolvers
+import ScorefieldTensorCore
+
+/// Sampling that is steered by a loss of where it leads: symplectic adjoint guidance.
+///
+/// At a guided step the path is followed to its end in a few DDIM steps, the loss is asked there, and its gradient goes back through the
+/// same steps. The state then moves against it by a share of its noise,
+///
+///     x ← x − ρ σ √d λ/|λ|
+///
+/// and the sampler goes on.
+///
+/// - Cost: Per guided step `n + 1` evaluations there, their products back, and the states of the prediction.
+///
+/// Source: Wang et al. 2025, arXiv:2505.23264, section 5 and appendix C.4; Pan et al. 2023, arXiv:2312.12030.
+public struct AdjointGuidance: Sendable {
+  /// The steps of the sampler before which the state is moved, from 0.
+  public var guided: Range<Int>
+  /// `n`, the steps that lead to the end.
+  public var predictionSteps: Int
+  /// `ρ`, in units of the length of the noise, `σ √d`.
+  public var strength: Double
+
+  /// A way to guide.
+  ///
+  /// - Parameters:
+  ///   - guided: The steps of the sampler before which the state is moved, from 0.
+  ///   - predictionSteps: The steps that lead to the end.
+  ///   - strength: How far the state is moved, in units of `σ √d`.
+  public init(guided: Range<Int>, predictionSteps: Int = 4, strength: Double = 0.2) {
+    guard guided.lowerBound >= 0, predictionSteps > 0, strength >= 0 else {
+      fatalError(
+        "AdjointGuidance(guided: \(guided), predictionSteps: \(predictionSteps), strength: \(strength)): needs n > 0")
+    }
+    (self.guided, self.predictionSteps, self.strength) = (guided, predictionSteps, strength)
+  }
+}
+
+/// What guided sampling made.
+public struct GuidedSamples: Sendable {
+  /// Shape `[B, …]`.
+  public let samples: Tensor
+  /// The loss at the predicted end of every guided step, before the move, and at the samples, `[guided + 1, B]`.
+  public let losses: Tensor
+  /// Whether all losses and gradients were numbers; the path goes on unguided from the first that was not.
+  public let outcome: Outcome
+}
+
+/// Samples by DDIM, steered by a loss of where they lead.
+///
+/// - Parameters:
+///   - denoiser: The model.
+///   - start: The states at the grid's first time, shape `[B, …]`.
+///   - grid: The times, from the noise to the data.
+///   - guidance: When and how far states are moved.
+///   - fisher: The products `Fᵀ v`, for the predicted end of a guided step: forms that stand on an endpoint take it.
+///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
+/// - Returns: The samples and their losses.
+public func guidedSample<F: FisherAccess>(
+  _ denoiser: any Denoiser, from start: Tensor, along grid: TimeGrid, guidance: AdjointGuidance,
+  fisher: (_ endpoint: Tensor) -> F, loss: (Tensor) -> Tensor
+) -> GuidedSamples where F.Operator: FisherMatvec {
+  guard guidance.guided.upperBound <= grid.steps else {
+    fatalError("guidedSample(guided: \(guidance.guided)): the grid has \(grid.steps) steps")
+  }
+  var state = start
+  var losses: [Tensor] = []
+  var outcome = Outcome.converged
+  let length = Double(start.dimension).squareRoot()
+  let axes = [start.batch] + [Int](repeating: 1, count: start.rank - 1)
+  for index in 0..<grid.steps {
+    let time = grid.times[index]
+    if guidance.guided.contains(index), outcome == .converged {
+      let prediction = TimeGrid.uniformHalfLogSNR(
+        guidance.predictionSteps, over: denoiser.schedule, from: time, to: grid.last)
+      // The last state and not its estimate, of which forms that stand on the endpoint know no derivative at all.
+      let found = adjointGradient(
+        at: state, under: denoiser, fisher: fisher, stepping: DDIM(), along: prediction, finalDenoise: false, of: loss)
+      losses.append(found.loss)
+      if found.gradient.isFinite().all(), found.loss.isFinite().all() {
+        let norms = found.gradient.flattened.norm(-1).clamped(1e-30).reshaped(axes)
+        let sigma = denoiser.schedule.kernel(at: time).sigma
+        state -= (guidance.strength * sigma * length) * (found.gradient / norms)
+      } else {
+        outcome = .notFinite
+      }
+    }
+    state = DDIM().advance(state, from: time, to: grid.times[index + 1], under: denoiser)
+  }
+  let samples = denoiser.denoise(state, at: grid.last)
+  losses.append(loss(samples))
+  return GuidedSamples(
+    samples: samples, losses: .stacked(losses), outcome: samples.isFinite().all() ? outcome : .notFinite)
+}

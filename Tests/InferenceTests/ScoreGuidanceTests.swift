@@ -1,0 +1,177 @@
+import RealModule
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+/// Fields that are tilted by a classifier, a loss or a likelihood.
+@Suite struct ScoreGuidanceTests {
+  private func gaussian(_ schedule: any NoiseSchedule) throws -> GaussianMixtureDenoiser {
+    GaussianMixtureDenoiser(
+      try GaussianMixture(
+        means: Tensor(rows: [[0, 0]]), covariances: Tensor(rows: [[1, 0.5], [0.5, 2]]).expanded(at: 0)), on: schedule)
+  }
+
+  private func three(_ schedule: any NoiseSchedule) throws -> (
+    whole: GaussianMixtureDenoiser, first: GaussianMixtureDenoiser
+  ) {
+    let covariances = Tensor([0.3, 0.1, 0.1, 0.2, 0.2, -0.05, -0.05, 0.4, 0.25, 0, 0, 0.15], shape: [3, 2, 2])
+    let means = Tensor(rows: [[2, 0], [-1, 1.5], [-0.5, -2]])
+    return (
+      GaussianMixtureDenoiser(
+        try GaussianMixture(weights: Tensor([0.5, 0.3, 0.2]), means: means, covariances: covariances), on: schedule),
+      GaussianMixtureDenoiser(try GaussianMixture(means: means[0..<1], covariances: covariances[0..<1]), on: schedule)
+    )
+  }
+
+  @Test("(Spec: C8.1b.1, C8.1b.3) a quadratic loss tilts a Gaussian to the Gaussian of the summed precisions")
+  func quadratic() throws {
+    let field = try gaussian(.variancePreserving)
+    let (q, centre, w) = (Tensor(rows: [[1.5, 0.3], [0.3, 0.7]]), Tensor([0.4, -1]), 1.3)
+    let t = 0.4
+    let kernel = field.schedule.kernel(at: t)
+    let guided = ScoreGuidance(field, scale: w) { x, _ in
+      let offset = x - centre
+      return -0.5 * offset.dot(offset.matmul(q))
+    }
+    let x = SplitMix(seed: 3).unit([6, 2])
+    let covariance =
+      (kernel.alpha * kernel.alpha) * Tensor(rows: [[1, 0.5], [0.5, 2]]) + (kernel.sigma * kernel.sigma)
+      * Tensor.identity(2)
+    let precision = covariance.inverse() + w * q
+    let mean = precision.solve((w * q).matmul(centre.expanded(at: 1))).squeezed(1)
+    expectClose(guided.score(x, at: t), -(x - mean).matmul(precision), within: 1e-12)
+  }
+
+  @Test(
+    "(Spec: C8.1b.2, C8.2.1, C8.3.1) an exact classifier at weight one gives the class's own score, and what classifier-free guidance gives at every weight",
+    arguments: [0.0, 0.5, 1, 2, 7.5])
+  func classifier(_ weight: Double) throws {
+    let (whole, first) = try three(.variancePreserving)
+    let classify: @Sendable (Tensor, Double) -> Tensor = { x, t in
+      first.posterior(x, at: t).logDensity - whole.posterior(x, at: t).logDensity + Double.log(0.5)
+    }
+    let guided = ScoreGuidance(whole, scale: weight, by: classify)
+    let x = 1.5 * SplitMix(seed: 4).unit([8, 2])
+    for t in [0.05, 0.3, 0.8] {
+      let free = ClassifierFreeGuidance(first, over: whole, scale: weight)
+      expectClose(guided.score(x, at: t), free.score(x, at: t), within: 1e-10, "\(t)")
+      // The score of p(x) p(c | x)^ω by differences.
+      let h = 1e-4
+      for axis in 0..<2 {
+        let step = Tensor(axis == 0 ? [h, 0] : [0, h])
+        func density(_ x: Tensor) -> Tensor { whole.posterior(x, at: t).logDensity + weight * classify(x, t) }
+        let slope = (density(x + step) - density(x - step)) / (2 * h)
+        expectClose(guided.score(x, at: t)[Axis.all, axis], slope, within: 1e-6)
+      }
+      if weight == 1 { expectClose(guided.score(x, at: t), first.score(x, at: t), within: 1e-12) }
+    }
+  }
+
+  @Test("(Spec: C8.4c.1) posterior sampling pulls as the row says, and too strongly by the row's factor")
+  func posterior() throws {
+    let field = try gaussian(.trigonometric)
+    let x = Tensor(rows: [[0.3, -0.4]])
+    // The row's σ have seven digits.
+    for (alpha, ratio) in [(0.5, 145.3037971348), (0.9, 38.1117430436), (0.99, 4.9688267547)] {
+      let sigma = (1 - alpha * alpha).squareRoot()
+      let t = field.schedule.time(atNoiseToSignal: sigma / alpha)
+      let guided = ScoreGuidance.posterior(
+        of: field, MatrixMeasurement(Tensor(rows: [[1, -1]])), observed: Tensor(rows: [[0.8]]), deviation: 0.1)
+      let pull = (guided.score(x, at: t) - field.score(x, at: t))[0]
+      // The exact likelihood has the posterior's own spread beside σ_y².
+      let spread = ExactFisher(field).fisher(at: x, time: t)
+      let a = Tensor(rows: [[1, -1]])
+      let covariance = (sigma * sigma / (alpha * alpha)) * (a - (sigma * sigma) * spread.matvec(a))
+      let excess = (a.dot(covariance).item + 0.01) / 0.01
+      #expect(abs(excess / ratio - 1) < 1e-5, "\(alpha): \(excess)")
+      if alpha == 0.9 { expectClose(pull, Tensor([14.8476001015, -16.7127532174]), within: 1e-7) }
+    }
+  }
+
+  @Test("(Spec: C8.4c.2) a measurement need not be linear")
+  func nonlinear() throws {
+    struct Cube: Measurement {
+      func apply(_ x: Tensor) -> Tensor { x * x * x }
+    }
+    let field = try gaussian(.edm)
+    let (x, y) = (Tensor(rows: [[0.3, -0.4]]), Tensor(rows: [[0.5, 0.1]]))
+    let guided = ScoreGuidance.posterior(of: field, Cube(), observed: y, deviation: 0.5)
+    let pull = guided.score(x, at: 0.7) - field.score(x, at: 0.7)
+    func weight(_ x: Tensor) -> Double { (field.denoise(x, at: 0.7).pow(3) - y).squared().sum().item * -2 }
+    for axis in 0..<2 {
+      let step = Tensor(axis == 0 ? [1e-5, 0] : [0, 1e-5])
+      #expect(abs(pull[0][axis].item - (weight(x + step) - weight(x - step)) / 2e-5) < 1e-5)
+    }
+  }
+
+  @Test("(Spec: C8.4b.1) every linear measurement has its adjoint")
+  func adjoints() {
+    let x = SplitMix(seed: 5).unit([3, 2, 4, 6])
+    func check(_ measurement: some LinearMeasurement, _ what: String) {
+      let seen = measurement.apply(x)
+      let y = SplitMix(seed: 6).unit(seen.shape)
+      let back = measurement.adjoint(y, like: x)
+      #expect(back.shape == x.shape)
+      expectClose(seen.flattened.dot(y.flattened), x.flattened.dot(back.flattened), within: 1e-12, "\(what)")
+      expectClose(measurement.apply(2 * x + back), 2 * seen + measurement.apply(back), within: 1e-12, "\(what)")
+    }
+    check(MaskMeasurement((SplitMix(seed: 7).uniform([2, 4, 6]) .> 0.5).to(.float64)), "mask")
+    check(DownsamplingMeasurement(2), "downsampling")
+    check(BlurMeasurement(SplitMix(seed: 8).uniform([3, 3])), "blur")
+    check(MatrixMeasurement(SplitMix(seed: 9).unit([5, 48])), "matrix")
+    expectClose(DownsamplingMeasurement(2).apply(x)[0][0][0][0], x[0][0][0..<2][Axis.all, 0..<2].mean(), within: 1e-15)
+    // The kernel's middle alone is nothing.
+    expectClose(BlurMeasurement(Tensor(rows: [[0, 0, 0], [0, 1, 0], [0, 0, 0]])).apply(x), x, within: 1e-15)
+  }
+}
+
+/// Sampling that is steered by a loss of where it leads.
+@Suite struct AdjointGuidanceTests {
+  // Smooth data: the end of a path to a point does not depend on where it began.
+  private let field = GaussianMixtureDenoiser(
+    try! GaussianMixture(
+      means: SplitMix(seed: 71).symmetric([6, 4]), standardDeviations: Tensor([0.3, 0.4, 0.5, 0.3, 0.4, 0.5])), on: .edm
+  )
+  private let grid = TimeGrid.karras(20, over: .edm, from: 20, to: 0.05)
+  private let start = 20 * SplitMix(seed: 72).unit([40, 4])
+  private let target = Tensor([0.5, -0.5, 0.2, 0])
+
+  private func loss(_ x: Tensor) -> Tensor { (x - target).squared().sum(-1) }
+
+  @Test("Spec: F5 the loss falls with every operator, more with more guided steps, and nothing moves without strength")
+  func falls() {
+    func run(_ guided: Range<Int>, _ strength: Double = 0.2) -> Tensor {
+      guidedSample(
+        field, from: start, along: grid, guidance: AdjointGuidance(guided: guided, strength: strength),
+        fisher: { _ in ExactFisher(field) }, loss: loss
+      ).losses[Axis.all].sum(-1)
+    }
+    let plain = loss(sample(field, from: start, along: grid, with: .ddim).samples).sum().item
+    let unmoved = run(0..<20, 0)
+    #expect(abs(unmoved[20].item - plain) < 1e-9)
+    let (some, many) = (run(8..<12), run(2..<16))
+    #expect(some.shape == [5] && many.shape == [15])
+    #expect(some[4].item < 0.9 * plain && many[14].item < some[4].item)
+
+    func last(_ losses: Tensor) -> Double { losses[losses.batch - 1].sum().item }
+    let guidance = AdjointGuidance(guided: 2..<16)
+    let vjp = guidedSample(
+      field, from: start, along: grid, guidance: guidance, fisher: { _ in VJPFisher(field) }, loss: loss)
+    expectClose(Tensor([last(vjp.losses)]), many[14..<15], within: 1e-6)
+    for form in [EndpointFisher.Form.printed, .centred] {
+      let found = guidedSample(
+        field, from: start, along: grid, guidance: guidance,
+        fisher: { EndpointFisher(field, endpoint: $0, form: form) }, loss: loss)
+      #expect(last(found.losses) < plain && found.outcome == .converged, "\(form)")
+    }
+  }
+
+  @Test("a loss that is no number is an outcome, and the path goes on unguided")
+  func notFinite() {
+    let found = guidedSample(
+      field, from: start, along: grid, guidance: AdjointGuidance(guided: 3..<6), fisher: { _ in ExactFisher(field) },
+      loss: { $0.sum(-1) * .nan })
+    #expect(found.outcome == .notFinite && found.losses.shape == [2, 40])
+    expectClose(found.samples, sample(field, from: start, along: grid, with: .ddim).samples, within: 1e-12)
+  }
+}
