@@ -1,3 +1,4 @@
+import ScorefieldArrays
 import ScorefieldPaths
 import ScorefieldTensorCore
 
@@ -49,6 +50,9 @@ public struct GaussianMixtureDenoiser: ExactField {
       fatalError(
         "posterior(\(x.shape), along: \(direction.map { "\($0.shape)" } ?? "nothing")): the mixture is of dimension "
           + "\(mixture.dimension)")
+    }
+    guard x.elementType.isFloatingPoint else {
+      fatalError("posterior(\(x.shape) \(x.elementType.rawValue)): needs floating-point numbers")
     }
     let size = Swift.max(1, (1 << 20) / mixture.means.count)
     let directions = direction?.to(.float64).split(size)

@@ -47,6 +47,10 @@ public struct GuidedSamples: Sendable {
   public let losses: Tensor
   /// Whether all losses and gradients were numbers; the path goes on unguided from the first that was not.
   public let outcome: Outcome
+
+  public init(samples: Tensor, losses: Tensor, outcome: Outcome) {
+    (self.samples, self.losses, self.outcome) = (samples, losses, outcome)
+  }
 }
 
 /// Samples by DDIM, steered by a loss of where they lead.

@@ -229,6 +229,11 @@ import Testing
         _ = GaussianMixtureDenoiser(try Fixture.mixture2D(), on: .edm).posterior(.zeros([3, 5]), at: 1)
       })
     stops(
+      "posterior([1, 2] int64): needs floating-point numbers",
+      await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+        _ = GaussianMixtureDenoiser(try Fixture.mixture2D(), on: .edm).denoise(Tensor([3, 4], shape: [1, 2]), at: 1)
+      })
+    stops(
       "logDensity([1, 2]): a Gaussian of variance 0 has no density",
       await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
         _ = try GaussianMixture(means: Fixture.points, standardDeviations: .zeros([5])).logDensity(.zeros([1, 2]))

@@ -34,6 +34,15 @@ struct FisherMethodInput {
     }
   }
 
+  /// Which second moment an endpoint stands for, of the methods that stand on one.
+  var endpointForm: EndpointFisher.Form? {
+    switch kind {
+    case .endpoint: .printed
+    case .centred: .centred
+    default: nil
+    }
+  }
+
   /// Whether the method needs data to take a covariance from.
   var needsData: Bool {
     switch kind {

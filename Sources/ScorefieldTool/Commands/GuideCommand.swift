@@ -1,0 +1,217 @@
+import ArgumentParser
+import Scorefield
+
+struct GuideCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "guide", abstract: "Draw samples that are steered by a loss.",
+    discussion: """
+      Before each guided step the path is followed to its end, the loss is asked there, and its gradient goes back step by step (the \
+      adjoint), with products of the Fisher by --method. --method dps pulls by the likelihood at the estimate instead. Writes \
+      samples and loss.
+      """)
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var choice: ModelOptions
+
+  @Option(help: "target:FILE.npy, the squared distance to a sample, or to one for each.")
+  var loss: String
+
+  @Option(help: "What is seen of a sample: none, inpaint:MASK.npy, downsample:n, blur:width or matrix:FILE.npy.")
+  var measurement = "none"
+
+  @Option(help: "How F v is had: \(FisherMethodInput.names.joined(separator: ", ")), or dps.")
+  var method = "auto"
+
+  @Option(help: "Data for methods that need some, where the model is none.")
+  var data: String?
+
+  @Option(help: "How many steps.")
+  var steps = 50
+
+  @Option(name: .customLong("guide-from"), help: "The first guided step, from 0.")
+  var guideFrom = 15
+
+  @Option(name: .customLong("guide-to"), help: "The first step that is not guided any more.")
+  var guideTo = 35
+
+  @Option(help: "How far a guided step moves the state, in units of the length of its noise.")
+  var strength = 0.2
+
+  @Option(name: .customLong("prediction-steps"), help: "Steps that lead to the end.")
+  var predictionSteps = 4
+
+  @Option(help: "The standard deviation of what is seen, for dps.")
+  var deviation = 0.1
+
+  @Option(help: "The first time (default: the end; edm: 80).")
+  var from: Double?
+
+  @Option(help: "The last time (default: 1e-3; edm: 0.002).")
+  var to: Double?
+
+  @Option(help: "How many samples to draw.")
+  var count: Int?
+
+  @Option(help: "The states at the first time, shape [B, …], in place of noise.")
+  var start: String?
+
+  @Option(help: "Where samples and loss go (.safetensors).")
+  var out: String?
+
+  private struct Body: Encodable {
+    let model, schedule, loss, measurement, method, outcome: String
+    let from, to, strength: Double
+    let steps, guideFrom, guideTo, predictionSteps, samples, dimension: Int
+    let meanLoss, secondsPerStep: [Double?]
+    let meanFinalLoss: Double?
+    let out: String?
+  }
+
+  mutating func run() throws {
+    let asked = try common.validated()
+    try check()
+    let isPosterior = method == "dps"
+    let given = isPosterior ? nil : try FisherMethodInput(method, option: "--method")
+    let output = try out.map { path throws(Failure) in try ArrayOutput(path) }
+    let source = try ModelInput(choice)
+    let schedule = source.schedule
+    let ends = TimeEnds(of: schedule.schedule)
+    let from = try schedule.time(self.from ?? ends.noise, option: "--from")
+    let to = try schedule.time(self.to ?? ends.data, option: "--to")
+    guard from > to else {
+      throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
+    }
+    try TimeEnds.check(from, to, on: schedule.schedule, steps: steps)
+    let wanted = try LossInput(loss, measurement: measurement)
+    let states = try start.map { try ArrayInput($0) }
+    let reference = try data.map { try ArrayInput($0) }
+    let levels = try common.levels(beside: source)
+    try source.checkCondition(for: states?.array.shape[0] ?? count)
+
+    try common.start()
+    let model = try source.loaded(type: asked, levels: levels)
+    let type = model.type
+    let products = try given?.resolved(for: model, option: "--method")
+    try states.map(model.accepts)
+    try reference.map(model.accepts)
+    let points = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
+    guard products.map({ !$0.needsData || points != nil }) ?? true else {
+      throw Failure.option(
+        "--method", "'\(products!.name)' needs a data set and the model is none", repair: "give one with --data")
+    }
+    var generator = Generator(seed: common.seed)
+    let first =
+      try states.map { model.arranged(try $0.values(type), of: $0).reshaped([-1] + model.sampleShape) }
+      ?? startingNoise([count ?? 1] + model.sampleShape, at: from, on: schedule.schedule, type: type, using: &generator)
+    let measured = try wanted.measurement(of: model)
+    let observed = try wanted.observed(measured, model: model, count: first.batch, levels: levels)
+
+    let clock = ContinuousClock()
+    let begin = clock.now
+    let counter = EvaluationCounter()
+    let counted = CountedDenoiser(model.denoiser, counter: counter)
+    let progress = Progress("guide", total: guideTo - guideFrom + 1)
+    let grid = TimeGrid.uniformHalfLogSNR(steps, over: schedule.schedule, from: from, to: to)
+    // The loss is asked once in every guided step.
+    var moments = [begin]
+    func lossOf(_ x: Tensor) -> Tensor { (measured.apply(x) - observed).flattened.squared().sum(-1) }
+    let found: GuidedSamples
+    if isPosterior {
+      let guided = GuidedSteps(
+        base: counted,
+        by: ScoreGuidance.posterior(of: counted, measured, observed: observed, deviation: deviation),
+        between: grid.times[guideTo - 1]...grid.times[guideFrom])
+      let run = sample(guided, from: first, along: grid, with: .ddim, finalDenoise: false)
+      let end = counted.denoise(run.samples, at: to)
+      found = GuidedSamples(samples: end, losses: lossOf(end).expanded(at: 0), outcome: run.outcome)
+    } else {
+      let access = products!.access(
+        of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
+      found = guidedSample(
+        counted, from: first, along: grid,
+        guidance: AdjointGuidance(
+          guided: guideFrom..<guideTo, predictionSteps: predictionSteps, strength: strength),
+        fisher: { endpoint in
+          // The end is known here, and need not be predicted at every node.
+          products!.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: endpoint, form: $0)) }
+            ?? ErasedProducts(access)
+        },
+        loss: {
+          moments.append(clock.now)
+          progress.show(moments.count - 1)
+          return lossOf($0)
+        })
+    }
+    let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
+    let finalLoss = last.mean().item
+    let seconds = (clock.now - begin).seconds
+    progress.finish()
+
+    if let output {
+      try OutputFile.write([try output.file(of: [("samples", found.samples), ("loss", found.losses)])])
+    }
+    let times = zip(moments, moments.dropFirst()).map { ($1 - $0).seconds }
+    if common.json {
+      let body = Body(
+        model: choice.model, schedule: schedule.text, loss: loss, measurement: measurement,
+        method: products?.name ?? "dps", outcome: found.outcome.rawValue, from: from, to: to, strength: strength,
+        steps: steps, guideFrom: guideFrom, guideTo: guideTo, predictionSteps: predictionSteps,
+        samples: first.batch, dimension: model.dimension, meanLoss: numbers(means), secondsPerStep: numbers(times),
+        meanFinalLoss: numbers([finalLoss])[0], out: out)
+      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
+    } else {
+      try Terminal.answer(
+        "mean loss of \(first.batch) samples \(significant(finalLoss, 4))"
+          + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : ""))
+      if found.outcome != .converged {
+        try Terminal.answer("a loss or a gradient was no number: \(found.outcome.rawValue)")
+      }
+    }
+  }
+
+  /// The checks that need nothing but the options.
+  private func check() throws(Failure) {
+    guard (count == nil) != (start == nil) else {
+      throw .option(
+        "--count", count == nil ? "is missing" : "and --start are both given",
+        repair: "give either how many samples to draw or the states to start from")
+    }
+    guard count.map({ $0 > 0 && $0 <= 1_000_000 }) ?? true else {
+      throw .option("--count", "\(count ?? 0) is no count of samples", repair: "give a number from 1 to 1000000")
+    }
+    guard steps > 0, steps <= 100_000 else {
+      throw .option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 100000")
+    }
+    guard guideFrom >= 0, guideFrom < guideTo, guideTo <= steps else {
+      throw .option(
+        "--guide-from", "\(guideFrom) and --guide-to \(guideTo) are no steps of \(steps)",
+        repair: "give 0 ≤ from < to ≤ \(steps)")
+    }
+    guard strength >= 0, strength.isFinite else {
+      throw .option("--strength", "\(strength) is no strength", repair: "give a number such as 0.2")
+    }
+    guard predictionSteps > 0, predictionSteps <= 1000 else {
+      throw .option(
+        "--prediction-steps", "\(predictionSteps) is no count of steps", repair: "give a number from 1 to 1000")
+    }
+    guard deviation > 0, deviation.isFinite else {
+      throw .option("--deviation", "\(deviation) is no deviation", repair: "give a positive number")
+    }
+  }
+}
+
+/// A denoiser that is guided between two times only.
+private struct GuidedSteps<Guided: Denoiser>: Denoiser {
+  let base: any Denoiser
+  let guided: Guided
+  let times: ClosedRange<Double>
+  var schedule: any NoiseSchedule { base.schedule }
+
+  init(base: any Denoiser, by guided: Guided, between times: ClosedRange<Double>) {
+    (self.base, self.guided, self.times) = (base, guided, times)
+  }
+
+  func denoise(_ x: Tensor, at t: Double) -> Tensor {
+    times.contains(t) ? guided.denoise(x, at: t) : base.denoise(x, at: t)
+  }
+}
