@@ -26,46 +26,51 @@
 #include <mutex>
 #include <string>
 
-#include "engine.h"
+#include "handles.h"
 
 namespace ft = at::functorch;
 using at::Tensor;
 
+using namespace scorefield;
+
 namespace {
 
-// ---------------------------------------------------------------------------------------------------------- failures
-
 thread_local std::string failure;
+
+/// libtorch keeps the number of threads per thread, and one that has computed before does not hear of a change.
+std::atomic<int32_t> wanted_threads{0};
+
+/// For every tape entered on this thread, whether operations were recorded before. More than one where recording was
+/// switched off between.
+thread_local std::vector<bool> tapes;
+
+/// Outside of all derivatives nothing is recorded, not even what comes of a tensor that left one by a captured variable.
+bool outside() { return tapes.empty() && ft::getDynamicLayerStack().empty(); }
+
+}  // namespace
+
+namespace scorefield {
 
 ct_status fail(const char *message) {
   failure = message;
   return CT_FAILED;
 }
 
-/// Runs the body; an exception becomes a status and a sentence.
-template <class Body>
-ct_status guarded(Body &&body) {
-  try {
-    body();
-    return CT_OK;
-  } catch (const c10::Error &error) {
-    return fail(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return fail(error.what());
-  } catch (...) {
-    return fail("an exception of unknown type");
-  }
+void follow_threads() {
+  thread_local int32_t followed = 0;
+  auto wanted = wanted_threads.load(std::memory_order_relaxed);
+  if (wanted == followed) return;
+  at::set_num_threads(wanted);
+  followed = wanted;
 }
+
+bool records() { return at::GradMode::is_enabled() && !outside(); }
+
+}  // namespace scorefield
+
+namespace {
 
 // ----------------------------------------------------------------------------------------------------------- handles
-
-ct_tensor yield(Tensor tensor) { return reinterpret_cast<ct_tensor>(tensor.unsafeReleaseTensorImpl()); }
-
-c10::TensorImpl *impl(ct_tensor handle) { return reinterpret_cast<c10::TensorImpl *>(handle); }
-
-Tensor borrow(ct_tensor handle) {
-  return Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::unsafe_reclaim_from_nonowning(impl(handle)));
-}
 
 at::Generator &generator(ct_generator handle) { return *reinterpret_cast<at::Generator *>(handle); }
 
@@ -87,24 +92,6 @@ static_assert(CT_UINT32 == int(at::kUInt32) && CT_UINT64 == int(at::kUInt64));
 static_assert(CT_FLOAT8_E8M0 == int(at::kFloat8_e8m0fnu) && CT_FLOAT4_E2M1 == int(at::kFloat4_e2m1fn_x2));
 
 // --------------------------------------------------------------------------------------------------------- operators
-
-/// libtorch keeps the number of threads per thread, and one that has computed before does not hear of a change.
-std::atomic<int32_t> wanted_threads{0};
-
-void follow_threads() {
-  thread_local int32_t followed = 0;
-  auto wanted = wanted_threads.load(std::memory_order_relaxed);
-  if (wanted == followed) return;
-  at::set_num_threads(wanted);
-  followed = wanted;
-}
-
-/// For every tape entered on this thread, whether operations were recorded before. More than one where recording was
-/// switched off between.
-thread_local std::vector<bool> tapes;
-
-/// Outside of all derivatives nothing is recorded, not even what comes of a tensor that left one by a captured variable.
-bool outside() { return tapes.empty() && ft::getDynamicLayerStack().empty(); }
 
 ct_status find(const char *name, const char *overload, ct_operator *out) {
   return guarded([&] {
@@ -181,7 +168,7 @@ ct_status call(ct_operator op, const ct_value *arguments, int32_t count, ct_valu
     for (int32_t i = 0; i < count; i++) stack.push_back(argument(arguments[i], formals[i]));
     for (size_t i = count; i < formals.size(); i++) stack.push_back(argument({CT_DEFAULT, 0, {}}, formals[i]));
     {
-      at::AutoGradMode recording(at::GradMode::is_enabled() && !outside());
+      at::AutoGradMode recording(records());
       target.handle.callBoxed(&stack);
     }
 
@@ -228,12 +215,6 @@ ct_status call(ct_operator op, const ct_value *arguments, int32_t count, ct_valu
 
 void retain(ct_tensor handle) { c10::raw::intrusive_ptr::incref(impl(handle)); }
 void release(ct_tensor handle) { c10::raw::intrusive_ptr::decref(impl(handle)); }
-
-/// While it lives, tensors are made and read as if no layer were entered: memory has no wrapper.
-struct BelowLayers {
-  c10::impl::ExcludeDispatchKeyGuard guard{c10::DispatchKeySet(
-      {c10::DispatchKey::FuncTorchDynamicLayerFrontMode, c10::DispatchKey::FuncTorchDynamicLayerBackMode})};
-};
 
 ct_status from_memory(const void *data, int32_t type, const int64_t *shape, int32_t rank, void (*release)(void *),
                       void *context, ct_tensor *out) {
@@ -619,6 +600,7 @@ extern "C" __attribute__((visibility("default"))) const ct_engine *scorefield_en
       .element_type = element_type,
       .device = device,
       .is_unique = is_unique,
+      .is_plain = is_plain,
       .grad_enter = grad_enter,
       .jvp_enter = jvp_enter,
       .vmap_enter = vmap_enter,
@@ -650,6 +632,10 @@ extern "C" __attribute__((visibility("default"))) const ct_engine *scorefield_en
       .group_broadcast = group_broadcast,
       .group_gather = group_gather,
       .group_barrier = group_barrier,
+      .field_create = field_create,
+      .field_add = field_add,
+      .field_finish = field_finish,
+      .field_release = field_release,
   };
   // Numbers come from double-precision hosts: where nothing else says what integers become, they become float64.
   c10::set_default_dtype(caffe2::TypeMeta::Make<double>());

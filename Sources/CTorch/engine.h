@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /// Grows by one whenever anything below changes shape or meaning.
-#define CT_ABI_VERSION 2
+#define CT_ABI_VERSION 3
 /// The one symbol of the plug: a `ct_engine_entry`.
 #define CT_ENTRY_SYMBOL "scorefield_engine"
 
@@ -27,6 +27,7 @@ typedef struct ct_tensor_s *ct_tensor;
 typedef struct ct_generator_s *ct_generator;
 typedef struct ct_group_s *ct_group;
 typedef struct ct_operator_s *ct_operator;
+typedef struct ct_field_s *ct_field;
 typedef int32_t ct_status;
 
 /// Element types, with libtorch's numbers (the plug asserts them when it is compiled).
@@ -74,6 +75,50 @@ typedef struct {
   } as;
 } ct_value;
 
+/// What an exact field is asked, with x a query, y a row of the data and w its weight:
+///
+///     lᵢ = log wᵢ − |x − α yᵢ|²/(2σ²),   pᵢ = exp(lᵢ − log Σⱼ exp lⱼ)
+///
+/// Tensors are plain, on the host, and borrowed for the call that takes the options; a null handle is nothing.
+typedef struct {
+  /// [B, d], float32 or float64.
+  ct_tensor queries;
+  /// [B, d] like the queries: products of the covariance with it are wanted.
+  ct_tensor directions;
+  /// float64 [d], near the mean of the data, its elements representable in float32: sums are taken about it. Nothing: 0.
+  ct_tensor centre;
+  /// int64 [B]: the row each query does without, counted over the whole data set; -1 for none.
+  ct_tensor omitted;
+  /// int64 [n], ascending: the only blocks of CT_FIELD_BLOCK rows that are looked at. Nothing: all.
+  ct_tensor blocks;
+  /// α and σ.
+  double alpha, sigma;
+  /// Whether every point that matters is met by explicit differences; costly, for queries that lost digits otherwise.
+  bool exact;
+  /// Whether the least distance to every block is wanted.
+  bool minima;
+} ct_field_options;
+
+/// Rows per block. Sums are formed block by block, so that they do not depend on how the rows were handed over.
+#define CT_FIELD_BLOCK 256
+
+/// The answer, in the type of the queries; every handle carries a reference, or is null where nothing was asked.
+typedef struct {
+  /// log Σᵢ exp lᵢ, [B].
+  ct_tensor log_sum;
+  /// Σᵢ pᵢ yᵢ and (α Σᵢ pᵢ yᵢ − x)/σ², [B, d]; the second is not computed from the first.
+  ct_tensor mean, score;
+  /// Σᵢ pᵢ |yᵢ − mean|², [B].
+  ct_tensor spread;
+  /// Σᵢ pᵢ (yᵢ − mean) ((yᵢ − mean)·v), [B, d].
+  ct_tensor product;
+  /// bool [B]: the second moments cancelled to fewer digits than the type deserves; ask again with `exact`.
+  ct_tensor lost;
+  /// min |x − α y|² over the rows of a block, [B, blocks], float32, infinite for blocks that were not looked at; to within
+  /// rounding of |x|² + α²|y|².
+  ct_tensor minima;
+} ct_field_sums;
+
 typedef struct {
   /// CT_ABI_VERSION of the plug. Read it before anything else: the rest moves when it changes.
   int64_t abi_version;
@@ -108,6 +153,9 @@ typedef struct {
   /// Whether nothing but the handle refers to the tensor or to its memory, which is libtorch's own and in row-major
   /// order: whoever owns the handle may then write into it unseen.
   bool (*is_unique)(ct_tensor tensor);
+  /// Whether the tensor is numbers in host memory, in row-major order, and nothing that is recorded or batched depends on
+  /// it: functions that read memory may take it.
+  bool (*is_plain)(ct_tensor tensor);
 
   // Function transforms. Layers nest like calls, on one thread, and a tensor made under a layer is unwrapped before it
   // leaves. Enter, wrap or make dual, compute, unwrap, exit.
@@ -167,6 +215,16 @@ typedef struct {
   /// `size` results, in the order of the ranks; all shapes are equal.
   ct_status (*group_gather)(ct_group group, ct_tensor tensor, ct_tensor *out);
   ct_status (*group_barrier)(ct_group group);
+
+  // The exact field of a data set that streams by: create, add rows in order, finish once, release. The same numbers give
+  // the same bits on any number of threads and in any pieces.
+  ct_status (*field_create)(const ct_field_options *options, ct_field *out);
+  /// The next rows, [n, d]; `first` is the number of the first of them in the whole data set: where the last rows ended, or
+  /// any multiple of CT_FIELD_BLOCK beyond where they ended at one. `log_weights` is float64 [n], or null for zeros.
+  ct_status (*field_add)(ct_field field, ct_tensor rows, ct_tensor log_weights, int64_t first);
+  /// No rows may follow.
+  ct_status (*field_finish)(ct_field field, ct_field_sums *out);
+  void (*field_release)(ct_field field);
 } ct_engine;
 
 typedef const ct_engine *(*ct_engine_entry)(void);

@@ -5,8 +5,9 @@ import ScorefieldTensorCore
 ///
 ///     lᵢ = log πᵢ − |x − α yᵢ|²/(2σ²),   w = softmax(l),   x̂₀ = Σᵢ wᵢ yᵢ
 ///
-/// Queries are answered in one stream over the points, tile by tile, with a running log-sum-exp and moments kept about
-/// the running mean; memory does not grow with `B·N`.
+/// Queries are answered in one stream over the points, which are not copied; memory does not grow with `B·N`. Numbers on
+/// the host go through the engine's own kernel (``FieldStream``); what is differentiated or batched by a transform goes
+/// through operations of tensors, tile by tile, with moments kept about the running mean.
 ///
 /// - Cost: `O(B·N·d)` for a batch of `B` points and `N` data points of dimension `d`.
 ///
@@ -16,12 +17,14 @@ public struct EmpiricalDenoiser: ExactField {
   /// The shape of one data point.
   public let pointShape: [Int]
 
-  /// The points without their mean, `[N, d]`, and that mean, `[d]`.
+  /// The points, `[N, d]`, and about their mean, `[d]`.
   private let points, centre: Tensor
-  /// `|y|²` of the centred points, `[N]`; `radius` is the largest `|y|`.
+  /// Whether the engine's kernel can read the points.
+  private let isReadable: Bool
+  /// `|y|²` about the centre, `[N]`; `radius` is the largest `|y|`.
   private let squaredNorms: Tensor
   private let radius: Double
-  /// `log πᵢ`, `[N]`; nil where all are equal to `uniformLogWeight`.
+  /// `log πᵢ`, `float64` `[N]`; nil where all are equal to `uniformLogWeight`.
   private let logWeights: Tensor?
   private let uniformLogWeight: Double
   /// Where each of the data is in `points`, `[N]`, −1 where it has no weight; nil where all have.
@@ -55,7 +58,7 @@ public struct EmpiricalDenoiser: ExactField {
       let kept = weights .> 0
       rows = rows[kept]
       let positive = weights[kept].to(.float64)
-      self.logWeights = (positive / positive.expanded(at: 1).steadySum).log().to(data.elementType)
+      self.logWeights = (positive / positive.expanded(at: 1).steadySum).log().packed
       self.uniformLogWeight = 0
       self.places = (kept.to(.int64).cumulativeSum(0) - 1).replacing(with: -1, where: .!kept)
     } else {
@@ -64,9 +67,11 @@ public struct EmpiricalDenoiser: ExactField {
       self.uniformLogWeight = -Double.log(Double(data.batch))
     }
     // Few digits, so that grey levels less the centre are exact.
-    self.centre = (rows.steadySum / Double(rows.batch)).to(.float32).to(data.elementType)
-    self.points = rows - centre
-    self.squaredNorms = points.norm(-1).squared()
+    let centre = (rows.steadySum / Double(rows.batch)).to(.float32).to(data.elementType)
+    (self.points, self.centre, self.isReadable) = (rows.packed, centre, rows.packed.isPlain)
+    let step = Swift.max(1, Self.blockSize / Swift.max(centre.count, 1))
+    self.squaredNorms = .concatenated(
+      stride(from: 0, to: rows.batch, by: step).map { (rows[$0..<($0 + step)] - centre).norm(-1).squared() })
     self.radius = squaredNorms.max().item.squareRoot()
   }
 
@@ -105,7 +110,7 @@ public struct EmpiricalDenoiser: ExactField {
     }
     let places = self.places?.selecting(positions) ?? positions
     let weights =
-      logWeights?.to(.float64).exp() ?? .full([points.batch], .exp(uniformLogWeight), on: points.device)
+      logWeights?.exp() ?? .full([points.batch], .exp(uniformLogWeight), on: points.device)
     // Not 1 − w, which cancels where one point has nearly all of the weight.
     let none = Tensor.zeros([1], on: weights.device)
     let before = Tensor.concatenated([none, weights[..<(points.batch - 1)].cumulativeSum(0)])
@@ -119,6 +124,7 @@ public struct EmpiricalDenoiser: ExactField {
   }
 
   func denoise(_ x: Tensor, at t: Double, without omission: Omission?) -> Tensor {
+    if let read = read(x, at: t, along: nil, without: omission, second: false) { return read.mean }
     let streams = streams(x, at: t, along: nil, without: omission, second: false)
     return Tensor.concatenated(streams.map(\.mean)).reshaped(x.shape)
   }
@@ -126,6 +132,7 @@ public struct EmpiricalDenoiser: ExactField {
   func posterior(
     _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?
   ) -> PosteriorMoments {
+    if let read = read(x, at: t, along: direction, without: omission, second: true) { return read }
     let streams = streams(x, at: t, along: direction, without: omission, second: true)
     func joined(_ part: (Stream) -> Tensor) -> Tensor { Tensor.concatenated(streams.map(part)) }
     return PosteriorMoments(
@@ -134,7 +141,62 @@ public struct EmpiricalDenoiser: ExactField {
       covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(x.shape) }, along: direction)
   }
 
-  // MARK: One stream over the points
+  // MARK: Numbers
+
+  /// Numbers that one stream of the kernel keeps per query and kind of sum.
+  private static let streamSize = 1 << 20
+
+  /// The answer of the engine's kernel; nil where the question is more than numbers.
+  ///
+  /// `second` says whether anything beside the mean is wanted.
+  private func read(
+    _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?, second: Bool
+  ) -> PosteriorMoments? {
+    check(x, along: direction, without: omission)
+    let (queries, directions) = (x.flattened.packed, direction?.flattened.packed)
+    guard isReadable, queries.isPlain, directions?.isPlain ?? true else { return nil }
+
+    let kernel = schedule.kernel(at: t)
+    let centre = centre.to(.float64)
+    let places = omission?.places.to(.int64).packed
+    func sums(_ queries: Tensor, _ directions: Tensor?, _ places: Tensor?, exactly: Bool) -> FieldStream.Sums {
+      let stream = FieldStream(
+        at: queries, along: directions, about: centre, alpha: kernel.alpha, sigma: kernel.sigma, without: places,
+        exactly: exactly)
+      stream.add(points, logWeights: logWeights, from: 0)
+      return stream.finish()
+    }
+
+    let kinds = directions == nil ? 1 : 2
+    let limit = Swift.max(32, Self.streamSize / (kinds * Swift.max(self.centre.count, 1)) / 32 * 32)
+    var parts: [FieldStream.Sums] = []
+    // At least once: an empty batch has an empty answer.
+    for start in stride(from: 0, to: Swift.max(1, queries.batch), by: limit) {
+      let range = start..<Swift.min(start + limit, queries.batch)
+      let (queries, directions, places) = (queries[range], directions?[range], places?[range])
+      let found = sums(queries, directions, places, exactly: false)
+      guard second, found.lost.any() else {
+        parts.append(found)
+        continue
+      }
+      let lost = found.lost
+      let again = sums(queries[lost], directions?[lost], places?[lost], exactly: true)
+      parts.append(found.replacing(where: lost, with: again))
+    }
+
+    func joined(_ part: (FieldStream.Sums) -> Tensor) -> Tensor { Tensor.concatenated(parts.map(part)) }
+    let logSum = joined(\.logSum)
+    let logNormalizer =
+      uniformLogWeight - 0.5 * Double(self.centre.count) * .log(2 * .pi * kernel.sigma * kernel.sigma)
+    return PosteriorMoments(
+      kernel: kernel,
+      logDensity: (omission.map { logSum - $0.logRemainders.squeezed(-1) } ?? logSum) + logNormalizer,
+      mean: joined(\.mean).reshaped(x.shape), score: joined(\.score).reshaped(x.shape),
+      covarianceTrace: joined(\.spread),
+      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(x.shape) }, along: direction)
+  }
+
+  // MARK: One stream over the points, by operations of tensors
 
   /// How the distances between queries and points are formed.
   private enum Form {
@@ -168,15 +230,8 @@ public struct EmpiricalDenoiser: ExactField {
     return span * Swift.max(span, reach) <= harmless ? .products : .differences
   }
 
-  /// What one stream over the points knows of a few queries.
-  private struct Stream {
-    let logDensity, mean, score: Tensor
-    let spread, product: Tensor?
-  }
-
-  private func streams(
-    _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?, second: Bool
-  ) -> [Stream] {
+  /// Stops where the question does not fit the data.
+  private func check(_ x: Tensor, along direction: Tensor?, without omission: Omission?) {
     guard Array(x.shape.dropFirst()) == pointShape, x.elementType == points.elementType,
       direction == nil || direction!.shape == x.shape && direction!.elementType == x.elementType
     else {
@@ -187,6 +242,17 @@ public struct EmpiricalDenoiser: ExactField {
     guard omission == nil || omission!.places.batch == x.batch else {
       fatalError("posterior(\(x.shape)): \(omission!.places.batch) points are to be left out, one per query")
     }
+  }
+
+  /// What one stream over the points knows of a few queries.
+  private struct Stream {
+    let logDensity, mean, score: Tensor
+    let spread, product: Tensor?
+  }
+
+  private func streams(
+    _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?, second: Bool
+  ) -> [Stream] {
     let kernel = schedule.kernel(at: t)
     let (queries, directions) = (x.flattened, direction?.flattened)
 
@@ -210,9 +276,10 @@ public struct EmpiricalDenoiser: ExactField {
     second: Bool
   ) -> Stream {
     let (alpha, precision) = (kernel.alpha, 1 / (kernel.sigma * kernel.sigma))
-    // The query without the centre, in the scale of x_t and in that of the data.
+    // The query without the centre in the scale of x_t, and in that of the data: differences need no centre, and points
+    // that are moved to it are rounded.
     let residual = queries - alpha * centre
-    let origin = residual / alpha
+    let origin = queries / alpha
     // Distances are taken from a constant, for libtorch's have no forward and no second derivative. The query departs from
     // it by zero, and |a + δ − y|² = |a − y|² − 2 (y − a)·δ + |δ|² restores every derivative.
     let anchor = origin.detached()
@@ -223,17 +290,17 @@ public struct EmpiricalDenoiser: ExactField {
     let step = Swift.max(64, Swift.min(Self.pointLimit, Self.tileSize / Swift.max(queries.batch, 1)))
     for first in stride(from: 0, to: points.batch, by: step) {
       let range = first..<Swift.min(first + step, points.batch)
-      let tile = points[range]
+      let tile = form == .products ? points[range] - centre : points[range]
       switch form {
       case .products:
         var bias = (-0.5 * alpha * alpha * precision) * squaredNorms[range]
-        if let logWeights { bias += logWeights[range] }
+        if let logWeights { bias += logWeights[range].to(bias.elementType) }
         let logits = residual.matmul(tile.transposed) * (alpha * precision) + bias
         let weights = sums.admit(omission?.applied(to: logits, from: first) ?? logits)
         sums.merge(moments(of: tile, squaredNorms[range], weights, directions, second: second))
       case .differences:
         var logits = anchor.distances(to: tile).squared() * (-0.5 * alpha * alpha * precision)
-        if let logWeights { logits += logWeights[range] }
+        if let logWeights { logits += logWeights[range].to(logits.elementType) }
         let weights = sums.admit(omission?.applied(to: logits, from: first) ?? logits)
         forEachBlock(of: tile, weights) { block, weights in
           let change = (block - anchor.expanded(at: 1)).matmul(departure.expanded(at: 2)).squeezed(2) - halfSquare
