@@ -157,7 +157,8 @@ public struct StoredRows: ArrayRows {
     return names.map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }
   }
 
-  private static func names(in path: String) throws(ArrayFileError) -> [String] {
+  /// The names in a folder, in no order.
+  package static func names(in path: String) throws(ArrayFileError) -> [String] {
     guard let folder = opendir(path) else {
       throw ArrayFileError(
         path, .badData, "cannot be opened as a folder (\(systemMessage()))",
