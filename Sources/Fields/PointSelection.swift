@@ -4,6 +4,8 @@ import ScorefieldTensorCore
 
 /// Which rows of a data set are points, and with which weights.
 public struct PointSelection: Sendable {
+  /// How many rows there are.
+  public let count: Int
   /// The rows that are points, ascending; nil where all are.
   let kept: [Int]?
   /// `log πᵢ` of those, their sum of weights being 1; nil where all are equal.
@@ -41,6 +43,7 @@ public struct PointSelection: Sendable {
       }
       for (row, value) in column.integers.enumerated() where value != label { isKept[row] = false }
     }
+    self.count = count
     let kept = isKept.indices.filter { isKept[$0] }
     guard weights == nil && labels == nil || !kept.isEmpty else {
       let problem = label.map { "leaves no row of class \($0)" } ?? "has no weight above 0"
@@ -56,6 +59,19 @@ public struct PointSelection: Sendable {
     let largest = positive.max() ?? 1
     let total = positive.reduce(0) { $0 + $1 / largest }
     logWeights = positive.map { .log($0 / largest) - .log(total) }
+  }
+
+  /// The rows in a range that are points.
+  public func rows(in range: Range<Int>) -> [Int] { kept?.filter(range.contains) ?? Array(range) }
+
+  /// The weights of all rows, `[count]`, 0 for those that are no points; nil where all are equal.
+  public var weights: Tensor? {
+    guard kept != nil || logWeights != nil else { return nil }
+    var values = [Double](repeating: 0, count: count)
+    for (index, row) in (kept ?? Array(0..<count)).enumerated() {
+      values[row] = logWeights.map { .exp($0[index]) } ?? 1
+    }
+    return Tensor(values)
   }
 
   private static func column(

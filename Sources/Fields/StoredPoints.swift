@@ -23,6 +23,8 @@ public struct StoredPoints: Sendable {
   package let centre: Tensor
   /// Which of the rows are points, ascending; nil where all are.
   private let kept: [Int]?
+  /// The levels' places on the scale.
+  private let scale: [Double]?
   /// `log πᵢ`, one for each point; nil where all are equal.
   private let logWeights: [Double]?
 
@@ -53,6 +55,7 @@ public struct StoredPoints: Sendable {
     self.rows = rows
     elementType = type
     self.levels = rows.elementType.isInteger ? levels : nil
+    scale = Self.scale(self.levels, of: rows.elementType)
     (kept, logWeights) = (selection?.kept, selection?.logWeights)
     count = kept?.count ?? rows.shape[0]
     centre = .zeros([rows.shape.dropFirst().reduce(1, *)])
@@ -60,15 +63,18 @@ public struct StoredPoints: Sendable {
 
   init(_ other: StoredPoints, centre: Tensor) {
     (rows, elementType, levels, count) = (other.rows, other.elementType, other.levels, other.count)
-    (kept, logWeights, self.centre) = (other.kept, other.logWeights, centre)
+    (kept, logWeights, scale, self.centre) = (other.kept, other.logWeights, other.scale, centre)
   }
 
   // MARK: Points by number
 
-  /// Points per chunk, a multiple of 256. Chunks decide when something is read and never what comes out.
+  /// Points per chunk, whole blocks of 256, and as many for every one of the kernel's eight groups where that is not too much.
+  ///
+  /// Chunks decide when something is read and never what comes out.
   var chunkSize: Int {
     let size = max(dimension, 1) * max(elementType.bitWidth, rows.elementType.bitWidth) / 8
-    return max(1, (16 << 20) / size / 256) * 256
+    let (room, all) = ((16 << 20) / size, 8 * 256)
+    return room >= all ? room / all * all : max(1, room / 256) * 256
   }
 
   /// Points of consecutive numbers, `[n, d]`.
@@ -77,14 +83,42 @@ public struct StoredPoints: Sendable {
   }
 
   /// The same as the files hold them.
-  func stored(_ range: Range<Int>) throws(ArrayFileError) -> Tensor {
-    let array = if let kept { try rows.rows(Array(kept[range])) } else { try rows.rows(in: range) }
-    return Tensor(array).flattened
+  func stored(_ range: Range<Int>) throws(ArrayFileError) -> HostArray {
+    if let kept { try rows.rows(Array(kept[range])) } else { try rows.rows(in: range) }
   }
 
-  /// Rows of the files as points, as a model sees them.
-  func converted(_ stored: Tensor) -> Tensor {
-    levels.map { $0.scaled(stored, type: elementType) } ?? stored.to(elementType)
+  /// Rows of the files that were looked over, as a model sees them, `[n, d]`.
+  func converted(_ stored: HostArray) -> Tensor {
+    guard let levels else { return Tensor(stored).to(elementType).flattened }
+    // One look per level in place of six passes over the numbers.
+    guard let scale else { return levels.scaled(Tensor(stored), type: elementType).flattened }
+    let bytes = Bytes(count: stored.count * elementType.bitWidth / 8) { buffer in
+      stored.withUnsafeBytes { source in
+        switch (stored.elementType, elementType) {
+        case (.uint8, .float32): Self.look(source, as: UInt8.self, up: scale.map(Float.init), buffer)
+        case (.uint8, _): Self.look(source, as: UInt8.self, up: scale, buffer)
+        case (_, .float32): Self.look(source, as: UInt16.self, up: scale.map(Float.init), buffer)
+        default: Self.look(source, as: UInt16.self, up: scale, buffer)
+        }
+      }
+    }
+    return Tensor(HostArray(elementType, shape: stored.shape, bytes: bytes)).flattened
+  }
+
+  private static func look<Level: FixedWidthInteger, Value>(
+    _ source: UnsafeRawBufferPointer, as _: Level.Type, up scale: [Value], _ destination: UnsafeMutableRawBufferPointer
+  ) {
+    let (levels, values) = (source.bindMemory(to: Level.self), destination.bindMemory(to: Value.self))
+    scale.withUnsafeBufferPointer { scale in
+      for index in levels.indices { values[index] = scale[Int(levels[index])] }
+    }
+  }
+
+  /// What every number of a small type is on the scale; nil for other types.
+  private static func scale(_ levels: GreyLevels?, of type: ElementType) -> [Double]? {
+    guard let levels, type == .uint8 || type == .uint16 else { return nil }
+    let known = levels.scaled(Tensor(Array(0..<min(levels.count, 1 << type.bitWidth)))).doubles
+    return known + Array(repeating: .nan, count: 1 << type.bitWidth - known.count)
   }
 
   /// The logarithms of the weights of points, `float64` of shape `[n]`; nil where all are equal.
@@ -103,10 +137,9 @@ public struct StoredPoints: Sendable {
   /// - Returns: The rows, in the type of every answer.
   /// - Throws: Where one cannot be read or is not finite.
   public func rows(_ positions: [Int]) throws(ArrayFileError) -> Tensor {
-    let stored = Tensor(try rows.rows(positions))
-    let check = RowCheck(of: self)
-    try check.check(stored.flattened) { positions[$0] }
-    return converted(stored)
+    let stored = try rows.rows(positions)
+    try RowCheck(of: self).check(stored) { positions[$0] }
+    return converted(stored).reshaped([positions.count] + pointShape)
   }
 
   /// The numbers of the points at rows, −1 where there is none.
