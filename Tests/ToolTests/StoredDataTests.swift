@@ -222,6 +222,58 @@ import Testing
     }
   }
 
+  @Test("a file that changes under a solver ends the command too")
+  func changedUnderASolver() throws {
+    try Tool.inTemporaryFolder { tool in
+      try put(SplitMix(seed: 88).symmetric([60_000, 16]), [20_000, 40_000], at: "shards", in: tool)
+      for command in [
+        ["likelihood", "--leave-one-out", "--rows", "0..64", "--from", "0.5", "--solver", "rk4:3000"],
+        ["sample", "--count", "64", "--solver", "rk4", "--steps", "3000"],
+      ] {
+        let answer = try tool.run(
+          command + ["--model", "shards", "--schedule", "edm", "--stream", "--out", "o.safetensors"], sending: 0
+        ) { _ in
+          Thread.sleep(forTimeInterval: 2)
+          truncate(tool.path("shards/0.npy"), off_t(128 + 16 * 8 * 20_000 - 1))
+        }
+        #expect(answer.status == 65 && answer.output == "")
+        #expect(
+          answer.messages.hasPrefix("scorefield: shards/0.npy: has changed since it was opened, as was found at row "),
+          "\(answer.messages)")
+        let names = try tool.names()
+        #expect(!names.contains("o.safetensors"))
+        try? FileManager.default.removeItem(atPath: tool.path("o.safetensors.journal"))
+        try tool.put(SplitMix(seed: 89).symmetric([20_000, 16]).hostArray, at: "shards/0.npy")
+      }
+    }
+  }
+
+  @Test("samples and transport stream too, but no derivatives")
+  func others() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(data.hostArray, at: "m.npy")
+      let sample = ["sample", "--model", "m.npy", "--schedule", "edm", "--count", "3", "--steps", "6", "--out"]
+      #expect(try tool.run(sample + ["a.safetensors"]).status == 0)
+      #expect(try tool.run(sample + ["b.safetensors", "--stream"]).status == 0)
+      try expectClose(tool, "b.safetensors", "a.safetensors", within: 1e-9)
+      let transport = [
+        "transport", "--model", "m.npy", "--schedule", "edm", "--count", "2", "--from", "80", "--to", "2", "--rtol",
+        "1e-4",
+        "--out",
+      ]
+      #expect(try tool.run(transport + ["c.safetensors"]).status == 0)
+      #expect(try tool.run(transport + ["d.safetensors", "--stream"]).status == 0)
+      ScorefieldTestSupport.expectClose(
+        Tensor(try tool.arrays(in: "d.safetensors").array(named: "endpoint")),
+        Tensor(try tool.arrays(in: "c.safetensors").array(named: "endpoint")), within: 1e-6)
+      let refused = try tool.run(transport + ["e.safetensors", "--stream", "--method", "jvp"])
+      #expect(refused.status == 64)
+      #expect(
+        refused.messages == "scorefield: --method: 'jvp' needs derivatives, and the data are not in memory; use exact\n"
+      )
+    }
+  }
+
   // MARK: Memory
 
   /// A `.npy` file of zeros, `float32`, that takes no room on the disk.
