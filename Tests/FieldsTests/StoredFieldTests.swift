@@ -165,8 +165,8 @@ import Testing
     }
   }
 
-  @Test("without a point the field is that of the others, with weights and classes too")
-  func leaveOneOut() throws {
+  @Test("without a point the field is that of the others, with weights and classes too", arguments: [0.01, 0.4])
+  func leaveOneOut(_ time: Double) throws {
     try withTemporaryFolder { folder in
       let (count, dimension) = (600, 9)
       let data = SplitMix(seed: 67).symmetric([count, dimension])
@@ -177,26 +177,26 @@ import Testing
       )
       let rows = try shards(data, [100, 500], in: folder)
       let positions = [0, 99, 100, 257, 599]
-      let x = data.selecting(Tensor(positions)) + 0.2 * SplitMix(seed: 70).unit([5, dimension])
+      let x = data.selecting(Tensor(positions)) + 0.5 * time * SplitMix(seed: 70).unit([5, dimension])
       let v = SplitMix(seed: 71).unit([5, dimension])
       for (hasWeights, label) in [(false, Int?.none), (true, nil), (false, 1), (true, 1)] {
         let selection = try PointSelection(
           count: count, weights: hasWeights ? w : nil, labels: label == nil ? nil : l, class: label)
         let points = try StoredPoints(rows, selection: selection)
         let field = StoredField(points, on: .edm).leavingOut(positions)
-        let found = field.posterior(x, at: 0.4, along: v)
+        let found = field.posterior(x, at: time, along: v)
         for (query, position) in positions.enumerated() {
           let rest = Tensor((0..<count).filter { $0 != position && (label == nil || labels[$0] == label) })
           let alone = EmpiricalDenoiser(
             data: data.selecting(rest), weights: hasWeights ? weights.selecting(rest) : nil, on: .edm)
           let row = query..<(query + 1)
-          let expected = alone.posterior(x[row], at: 0.4, along: v[row])
+          let expected = alone.posterior(x[row], at: time, along: v[row])
           ScorefieldTestSupport.expectClose(found.logDensity[row], expected.logDensity, within: 1e-11)
           ScorefieldTestSupport.expectClose(found.score[row], expected.score, within: 1e-11)
           ScorefieldTestSupport.expectClose(found.hessianProduct![row], expected.hessianProduct!, within: 1e-10)
         }
         // Several draws of each point.
-        let twice = field.denoise(.concatenated([x, x]), at: 0.4)
+        let twice = field.denoise(.concatenated([x, x]), at: time)
         #expect(twice[5...].isIdentical(to: found.mean))
       }
     }
@@ -213,6 +213,44 @@ import Testing
       ScorefieldTestSupport.expectClose(
         StoredField(points, on: .edm).leavingOut([7]).posterior(x, at: 0.3).logDensity,
         EmpiricalDenoiser(data: data.selecting(rest), on: .edm).posterior(x, at: 0.3).logDensity, within: 1e-11)
+    }
+  }
+
+  @Test("second moments that cancel about the centre are asked for again, point by point")
+  func cancelled() throws {
+    try withTemporaryFolder { folder in
+      // Two tight clusters far apart: a posterior within one is small beside its distance from the mean of all.
+      let (count, dimension) = (2000, 12)
+      let side = 2 * Tensor((0..<count).map { Double($0 % 2) }, shape: [count, 1]) - 1
+      let data = side + 0.1 * SplitMix(seed: 90).unit([count, dimension])
+      let positions = [4, 1001, 1998]
+      let (x, v) = (
+        (data.selecting(Tensor(positions)) + 0.5 * SplitMix(seed: 91).unit([3, dimension])).to(.float32),
+        SplitMix(seed: 92).unit([3, dimension]).to(.float32)
+      )
+      let stored = StoredField(try StoredPoints(shards(data, [900, 1100], in: folder), type: .float32), on: .edm)
+      let near = EmpiricalDenoiser(data: data.to(.float32), on: .edm)
+      var (stream, passed) = (stored.stream(x, at: 0.5, along: v), 0)
+      while let done = try stream.next() { passed += done }
+      #expect(passed == 2 * count)
+      for (found, expected) in [
+        (stream.posterior, near.posterior(x, at: 0.5, along: v)),
+        (
+          stored.leavingOut(positions).posterior(x, at: 0.5, along: v),
+          near.leavingOut(Tensor(positions)).posterior(x, at: 0.5, along: v)
+        ),
+      ] {
+        ScorefieldTestSupport.expectClose(found.covarianceTrace, expected.covarianceTrace, within: 1e-5)
+        ScorefieldTestSupport.expectClose(found.covarianceProduct!, expected.covarianceProduct!, within: 1e-5)
+      }
+      // One of three: the others keep what they have.
+      let mixed = Tensor.concatenated([x[..<1], Tensor.zeros([1, dimension], type: .float32), x[1..<2]])
+      let all = stored.posterior(mixed, at: 0.5, along: mixed)
+      for row in 0..<3 {
+        let alone = stored.posterior(mixed[row..<(row + 1)], at: 0.5, along: mixed[row..<(row + 1)])
+        #expect(all.covarianceTrace[row..<(row + 1)].isIdentical(to: alone.covarianceTrace))
+        #expect(all.score[row..<(row + 1)].isIdentical(to: alone.score))
+      }
     }
   }
 
@@ -234,6 +272,25 @@ import Testing
       try expect(1e101, "has values beyond 1e+100, whose squares float64 cannot hold; scale the data")
       try expect(
         1e16, "has values beyond 1000000000000000.0, whose squares float32 cannot hold; scale the data", type: .float32)
+    }
+  }
+
+  @Test("a bad row far into a large file is named, and one in a file that is linked to")
+  func lateRows() throws {
+    try withTemporaryFolder { folder in
+      var values = [Double](repeating: 0, count: 5000 * 1000)
+      values[4321 * 1000 + 7] = .nan
+      let rows = try shards(Tensor(values, shape: [5000, 1000]), [5000], in: folder)
+      func expect(_ rows: StoredRows, _ name: String) {
+        let error = #expect(throws: ArrayFileError.self) { try StoredPoints(rows) }
+        #expect(error?.description == "\(folder)/shards/\(name): row 4321 contains NaN; remove or replace such values")
+      }
+      expect(rows, "000.npy")
+      // Two links to one good file come before it.
+      try FileManager.default.moveItem(atPath: "\(folder)/shards/000.npy", toPath: "\(folder)/shards/2.npy")
+      try NPY.write(Tensor.zeros([3000, 1000]).hostArray, to: "\(folder)/shards/0.npy")
+      try FileManager.default.linkItem(atPath: "\(folder)/shards/0.npy", toPath: "\(folder)/shards/1.npy")
+      expect(try StoredRows("\(folder)/shards"), "2.npy")
     }
   }
 
