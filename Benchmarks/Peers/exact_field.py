@@ -1,16 +1,16 @@
-"""The exact posterior mean, score, trace and F v of a point set as one would write them in PyTorch, timed on one thread.
+"""The exact posterior mean of a point set as one would write it in PyTorch and NumPy, way by way, beside its matrix products.
 
-    l = -|x / alpha - y|^2 / (2 k^2), k = sigma / alpha, by |x|^2 + |y|^2 - 2 x.y;  w = softmax(l)
-    over points in chunks, with a running maximum; second moments as printed, not centred:
-        tr F = d / sigma^2 - (alpha^2 / sigma^4) (sum_i w_i |y_i|^2 - |ybar|^2)
-        F v  = v / sigma^2 - (alpha^2 / sigma^4) (sum_i w_i y_i (y_i.v) - ybar (ybar.v))
+    l = -|x - alpha y|^2 / (2 sigma^2),  w = softmax(l),  mean = w y,  log density = logsumexp(l)
 
-Prints one JSON object a line, {"name", "value", "unit"}, for every precision:
+`naive` holds all logits [B, N]; `chunked` takes distances (cdist) of chunks with a running maximum; `online` takes products of
+tiles of 512 points with a running maximum; `attention` is torch's scaled_dot_product_attention, with |y|^2 as one more column,
+which gives no density; `numpy` takes blocks of 512 points; `keops` is PyKeOps' LazyTensor, where it is installed. All serve
+moderate sigma only: they form |x|^2 + |y|^2 - 2 x.y, or no density.
 
-    exact_field.<precision>.all         posterior mean, score, trace and F v of k directions, seconds
-    exact_field.<precision>.score       posterior mean and score only, seconds
-    exact_field.<precision>.rate        GFLOP/s of `all`, counting its matrix products only: 4 (1 + k) B N d
-    gemm.<precision>.seconds, .rate     one [B, d] x [d, N] and one [B, N] x [N, d] product, (1 + k) times
+Prints one JSON object a line, {"name", "value", "unit"}:
+
+    gemm                    one [B, d] x [d, N] and one [B, N] x [N, d] product, seconds
+    <sigma> <way>           seconds; and `<way> memory`, what a first call adds to the resident memory at its peak, MB
 """
 
 import argparse
@@ -19,84 +19,137 @@ import os
 import statistics
 import time
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--points", type=int, default=5000, help="N (default: %(default)s)")
+parser.add_argument("--dimension", type=int, default=3072, help="d (default: %(default)s)")
+parser.add_argument("--batch", type=int, default=64, help="B (default: %(default)s)")
+parser.add_argument("--sigma", type=float, action="append", help="noise levels, alpha = 1 (default: 0.1, 1, 10 and 80)")
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--precision", choices=["float32", "float64"], default="float32")
+parser.add_argument("--runs", type=int, default=3)
+parser.add_argument("--way", action="append", help="only these")
+options = parser.parse_args()
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = str(options.threads)
 
+import numpy as np
 import torch
 
+try:
+    from pykeops.torch import LazyTensor
+except Exception:
+    LazyTensor = None
 
-def exact_field(x, vs, points, squares, alpha, sigma, chunk):
-    """x [B, d], vs [k, B, d] (k may be 0), points [N, d] and their squared norms [N]; the results by name."""
-    centre, k2 = x / alpha, (sigma / alpha) ** 2
-    B, d = x.shape
-    top = x.new_full([B, 1], -torch.inf)
-    total, norm, mean, moments = x.new_zeros([B, 1]), x.new_zeros([B, 1]), torch.zeros_like(x), torch.zeros_like(vs)
-    own = centre.square().sum(dim=1, keepdim=True)
-    for start in range(0, len(points), chunk):
-        y, square = points[start : start + chunk], squares[start : start + chunk]
-        l = (centre @ y.T * 2 - own - square) / (2 * k2)
+
+def naive(x, y, squares, precision):
+    l = precision * (x @ y.T - 0.5 * squares)
+    return torch.softmax(l, dim=1) @ y, torch.logsumexp(l, dim=1) - 0.5 * precision * x.square().sum(dim=1)
+
+
+def running(x, y, logits, size):
+    top = x.new_full([len(x), 1], -torch.inf)
+    total, mean = x.new_zeros([len(x), 1]), torch.zeros_like(x)
+    for start in range(0, len(y), size):
+        tile = y[start : start + size]
+        l = logits(start, tile)
         new = torch.maximum(top, l.amax(dim=1, keepdim=True))
         w, shrink = torch.exp(l - new), torch.exp(top - new)
-        top, total, norm = new, total * shrink + w.sum(dim=1, keepdim=True), norm * shrink + w @ square[:, None]
-        mean = mean * shrink + w @ y
-        if len(vs):
-            moments = moments * shrink + (w * (vs @ y.T)) @ y
-    mean, norm, moments = mean / total, norm / total, moments / total
-    curvature = moments - mean * (mean * vs).sum(dim=-1, keepdim=True)
-    return {
-        "posterior_mean": mean,
-        "score": (alpha * mean - x) / sigma**2,
-        "trace": d / sigma**2 - alpha**2 / sigma**4 * (norm[:, 0] - mean.square().sum(dim=1)),
-        "matvec": vs / sigma**2 - alpha**2 / sigma**4 * curvature,
-    }
+        top, total, mean = new, total * shrink + w.sum(dim=1, keepdim=True), mean * shrink + w @ tile
+    return mean / total, (top + total.log())[:, 0]
 
 
-def seconds(work, runs):
-    work()
+def chunked(x, y, squares, precision):
+    return running(x, y, lambda start, tile: torch.cdist(x, tile).square() * (-0.5 * precision), 4096)
+
+
+def online(x, y, squares, precision):
+    return running(x, y, lambda start, tile: precision * (x @ tile.T - 0.5 * squares[start : start + len(tile)]), 512)
+
+
+def attention(x, y, squares, precision):
+    query = torch.nn.functional.pad(x, (0, 1), value=1.0) * precision
+    key, value = torch.cat([y, -0.5 * squares[:, None]], dim=1), torch.nn.functional.pad(y, (0, 1))
+    attend = torch.nn.functional.scaled_dot_product_attention
+    return attend(query[None, None], key[None, None], value[None, None], scale=1.0)[0, 0, :, :-1]
+
+
+def numpy(x, y, squares, precision):
+    x, y, squares = x.numpy(), y.numpy(), squares.numpy()
+    top, total = np.full([len(x), 1], -np.inf, x.dtype), np.zeros([len(x), 1], x.dtype)
+    mean = np.zeros_like(x)
+    for start in range(0, len(y), 512):
+        tile = y[start : start + 512]
+        l = (x @ tile.T - 0.5 * squares[start : start + 512]) * x.dtype.type(precision)
+        new = np.maximum(top, l.max(axis=1, keepdims=True))
+        w, shrink = np.exp(l - new), np.exp(top - new)
+        top, total, mean = new, total * shrink + w.sum(axis=1, keepdims=True), mean * shrink + w @ tile
+    return mean / total, (top + np.log(total))[:, 0]
+
+
+def keops(x, y, squares, precision):
+    l = ((LazyTensor(x[:, None, :]) - LazyTensor(y[None, :, :])) ** 2).sum(-1) * (-0.5 * precision)
+    return l.sumsoftmaxweight(LazyTensor(y[None, :, :]), axis=1), l.logsumexp(axis=1)
+
+
+def report(name, value, unit):
+    print(json.dumps({"name": name, "value": value, "unit": unit}), flush=True)
+
+
+def seconds(work):
     times = []
-    for _ in range(runs):
+    for _ in range(options.runs):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
+        if sum(times) > 3:
+            break
     return statistics.median(times)
 
 
+def status(key):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(key)) / 1024
+
+
+def growth(work):
+    """What a call adds to the resident memory at its peak, MB; nothing where the system does not tell."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        before = status("VmRSS")
+        work()
+        return status("VmHWM") - before
+    except OSError:
+        work()
+        return float("nan")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, default=5000, help="N (default: %(default)s)")
-    parser.add_argument("--dimension", type=int, default=3072, help="d (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=64, help="B (default: %(default)s)")
-    parser.add_argument("--directions", type=int, default=1, help="k (default: %(default)s)")
-    parser.add_argument("--alpha", type=float, default=0.7)
-    parser.add_argument("--sigma", type=float, default=2.1)
-    parser.add_argument("--chunk", type=int, default=4096, help="points at a time (default: %(default)s)")
-    parser.add_argument("--precision", choices=["float32", "float64"], action="append", help="default: both")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    N, d, B, k = options.points, options.dimension, options.batch, options.directions
-
-    def report(name, value, unit):
-        print(json.dumps({"name": name, "value": value, "unit": unit}), flush=True)
-
+    torch.set_num_threads(options.threads)
+    N, d, B = options.points, options.dimension, options.batch
+    kind = {"dtype": getattr(torch, options.precision), "generator": torch.Generator().manual_seed(0)}
+    y = torch.rand(N, d, **kind) * 2 - 1
+    squares = y.square().sum(dim=1)
+    ways = {"naive": naive, "chunked": chunked, "online": online, "attention": attention, "numpy": numpy}
+    # It compiles a program per dimension, and differences of thousands of columns are not what it is for.
+    if LazyTensor is not None and d <= 64:
+        ways["keops"] = keops
     with torch.no_grad():
-        for precision in options.precision or ["float32", "float64"]:
-            generator = torch.Generator().manual_seed(options.seed)
-            kind = {"dtype": getattr(torch, precision), "generator": generator}
-            points = torch.rand(N, d, **kind) * 2 - 1
-            x = options.alpha * points[torch.arange(B) * 7919 % N] + options.sigma * torch.randn(B, d, **kind)
-            vs = torch.rand(k, B, d, **kind) * 2 - 1
-            squares = points.square().sum(dim=1)
-            rest = (points, squares, options.alpha, options.sigma, options.chunk)
-            every = seconds(lambda: exact_field(x, vs, *rest), options.runs)
-            report(f"exact_field.{precision}.all", every, "s")
-            report(f"exact_field.{precision}.score", seconds(lambda: exact_field(x, vs[:0], *rest), options.runs), "s")
-            work = 4e-9 * (1 + k) * B * N * d
-            report(f"exact_field.{precision}.rate", work / every, "GFLOP/s")
-            weights = torch.rand(B, N, **kind)
-            products = seconds(lambda: [(x @ points.T, weights @ points) for _ in range(1 + k)], options.runs)
-            report(f"gemm.{precision}.seconds", products, "s")
-            report(f"gemm.{precision}.rate", work / products, "GFLOP/s")
+        weights = torch.rand(B, N, **kind)
+        x = torch.rand(B, d, **kind)
+        (x @ y.T, weights @ y)
+        report("gemm", seconds(lambda: (x @ y.T, weights @ y)), "s")
+        del weights
+        for index, sigma in enumerate(options.sigma or [0.1, 1.0, 10.0, 80.0]):
+            x = y[torch.arange(B) * 7919 % N] + sigma * torch.randn(B, d, **kind)
+            for name, way in ways.items():
+                if options.way and name not in options.way:
+                    continue
+                work = lambda: way(x, y, squares, 1 / sigma**2)
+                peak = growth(work)
+                report(f"{sigma:g} {name}", seconds(work), "s")
+                if index == 0:
+                    report(f"{name} memory", peak, "MB")
 
 
 if __name__ == "__main__":

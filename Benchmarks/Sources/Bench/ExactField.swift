@@ -1,38 +1,84 @@
+import Foundation
 import Scorefield
 
-/// The exact field of N points of dimension d at B queries, against the matrix products it is made of and against PyTorch.
-func exactField(points count: Int, dimension: Int, batch: Int) -> Comparison {
-  let sizes = ["--points", "\(count)", "--dimension", "\(dimension)", "--batch", "\(batch)"]
+/// The exact field of N points of dimension d at B queries in float32, over noise levels: against the matrix products it is made
+/// of, and against the ways one would write it in PyTorch and NumPy.
+func exactField(
+  points count: Int, dimension: Int, batch: Int, threads: Int = 1, levels: [Double] = [0.1, 1, 10, 80],
+  rounds: Int = 3
+) -> Comparison {
+  let sizes = ["--points", "\(count)", "--dimension", "\(dimension)", "--batch", "\(batch)", "--threads", "\(threads)"]
   return Comparison(
-    title: "Exact field, N = \(count), d = \(dimension), B = \(batch), one thread (gemm: the same products alone)",
-    rounds: 3,
-    peer: Peer(script: "exact_field.py", arguments: sizes + ["--runs", "3"])
+    title:
+      "Exact field, N = \(count), d = \(dimension), B = \(batch), \(threads) threads (mean and log density by noise level)",
+    rounds: rounds, peer: Peer(script: "exact_field.py", arguments: sizes + levels.flatMap { ["--sigma", "\($0)"] })
   ) {
-    [ElementType.float32, .float64].flatMap { type in
-      var generator = Generator(seed: 0)
-      let data = 2 * Tensor.uniform([count, dimension], type: type, using: &generator) - 1
-      let v = 2 * Tensor.uniform([batch, dimension], type: type, using: &generator) - 1
-      // σ/α = 3, as the peer has it; on this schedule that is t = 3.
-      let model = EmpiricalDenoiser(data: data, on: .edm)
-      let chosen = Tensor((0..<batch).map { $0 * 7919 % count })
-      let x = data.selecting(chosen) + 3 * Tensor.normal([batch, dimension], type: type, using: &generator)
-      let weights = Tensor.uniform([batch, count], type: type, using: &generator)
+    let before = Threads.count
+    defer { Threads.count = before }
+    Threads.count = threads
+    var generator = Generator(seed: 0)
+    let data = 2 * Tensor.uniform([count, dimension], type: .float32, using: &generator) - 1
+    let v = 2 * Tensor.uniform([batch, dimension], type: .float32, using: &generator) - 1
+    let chosen = data.selecting(Tensor((0..<batch).map { $0 * 7919 % count }))
+    let noise = Tensor.normal([batch, dimension], type: .float32, using: &generator)
+    var figures: [Figure] = []
 
-      let work = 8e-9 * Double(batch * count * dimension)
-      let all = seconds(runs: 3) { _ = model.posterior(x, at: 3, along: v) }
-      let mean = seconds(runs: 3) { _ = model.denoise(x, at: 3) }
-      let products = seconds(runs: 3) {
-        for _ in 0..<2 { _ = (x.matmul(data.transposed), weights.matmul(data)) }
+    do {
+      let weights = Tensor.uniform([batch, count], type: .float32, using: &generator)
+      let products = seconds(runs: 3) { _ = (chosen.matmul(data.transposed), weights.matmul(data)) }
+      figures.append(Figure(name: "gemm", value: products, unit: "s"))
+    }
+    var model: EmpiricalDenoiser?
+    figures.append(
+      Figure(name: "setting up memory", value: growth { model = EmpiricalDenoiser(data: data, on: .edm) }, unit: "MB"))
+    for (index, sigma) in levels.enumerated() {
+      let x = chosen + sigma * noise
+      if index == 0 {
+        let grown = growth { _ = model!.posterior(x, at: sigma, along: v) }
+        figures.append(Figure(name: "ours memory, with F v", value: grown, unit: "MB"))
       }
-      let name = type.rawValue
-      return [
-        Figure(name: "exact_field.\(name).all", value: all, unit: "s"),
-        Figure(name: "exact_field.\(name).score", value: mean, unit: "s"),
-        Figure(name: "exact_field.\(name).rate", value: work / all, unit: "GFLOP/s"),
-        Figure(name: "gemm.\(name).seconds", value: products, unit: "s"),
-        Figure(name: "gemm.\(name).rate", value: work / products, unit: "GFLOP/s"),
-        Figure(name: "exact_field.\(name).of_gemm", value: products / all, unit: "share"),
+      let products = figures[0].value
+      let mean = seconds(runs: 3) { _ = model!.posterior(x, at: sigma) }
+      let all = seconds(runs: 3) { _ = model!.posterior(x, at: sigma, along: v) }
+      let name = sigma == sigma.rounded() ? "\(Int(sigma))" : "\(sigma)"
+      figures += [
+        Figure(name: "\(name) ours", value: mean, unit: "s"),
+        Figure(name: "\(name) ours, of gemm's rate", value: products / mean, unit: "share"),
+        Figure(name: "\(name) ours, trace and F v", value: all, unit: "s"),
+        Figure(name: "\(name) trace and F v over gemm", value: all / products, unit: "ratio"),
       ]
     }
+    return figures
   }
+}
+
+/// The sizes of the table in Documentation/Benchmarks.md.
+func exactFields() -> [Comparison] {
+  [1, 2].flatMap { threads in
+    [
+      (1797, 64, 1), (1797, 64, 1797), (5000, 2, 1), (5000, 2, 256), (5000, 2, 10_000), (5000, 3072, 1),
+      (5000, 3072, 64),
+      (5000, 3072, 256), (50_000, 64, 64), (50_000, 64, 1024), (50_000, 3072, 1), (50_000, 3072, 64),
+      (50_000, 3072, 256),
+      (50_000, 3072, 1024),
+    ].map { points, dimension, batch in
+      exactField(points: points, dimension: dimension, batch: batch, threads: threads, rounds: 1)
+    }
+  }
+}
+
+/// What a call adds to the resident memory at its peak, MB; nothing where the system does not tell.
+private func growth(_ work: () -> Void) -> Double {
+  func status(_ key: String) -> Double? {
+    guard let text = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
+      let line = text.split(separator: "\n").first(where: { $0.hasPrefix(key) }),
+      let number = line.split(whereSeparator: { !$0.isNumber }).first.flatMap({ Double($0) })
+    else { return nil }
+    return number / 1024
+  }
+  try? Data("5".utf8).write(to: URL(filePath: "/proc/self/clear_refs"))
+  let before = status("VmRSS")
+  work()
+  guard let before, let peak = status("VmHWM") else { return .nan }
+  return peak - before
 }
