@@ -41,7 +41,7 @@ let package = Package(
     room("TensorCore", imports: ["CScorefieldEngine", "ScorefieldArrays"]),
     room("Paths", imports: ["ScorefieldTensorCore", realModule]),
     room("Networks", imports: ["ScorefieldTensorCore", "ScorefieldArrays", realModule]),
-    room("Fields", imports: ["ScorefieldPaths", "ScorefieldNetworks", realModule]),
+    room("Fields", imports: ["ScorefieldPaths", "ScorefieldNetworks", "ScorefieldArrays", realModule]),
     room("Fisher", imports: ["ScorefieldFields", "ScorefieldArrays"]),
     room("Solvers", imports: ["ScorefieldFields", realModule]),
     room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),

@@ -100,7 +100,7 @@ public struct NPYFile: ArrayRows {
   }
 
   /// How far apart neighbours along each axis are in row-major order, where neighbours along the last are `unit` apart.
-  private static func strides(_ shape: [Int], unit: Int) -> [Int] {
+  static func strides(_ shape: [Int], unit: Int) -> [Int] {
     var strides = Array(repeating: unit, count: shape.count)
     for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
     return strides

@@ -33,6 +33,15 @@ import Testing
     Kind(name: name, status: 65, line: line, options: ["--at": "bad.npy"]) { try $0.put(array, at: "bad.npy") }
   }
 
+  static func stored(
+    _ name: String, _ status: Int32, _ line: String, prepare: @escaping @Sendable (Tool) throws -> Void = { _ in }
+  ) -> Kind {
+    Kind(name: name, status: status, line: line, options: ["--model": "shards", "--stream": ""]) { tool in
+      try FileManager.default.createDirectory(atPath: tool.path("shards"), withIntermediateDirectories: false)
+      try prepare(tool)
+    }
+  }
+
   static func mixture(_ name: String, _ status: Int32, _ line: String, _ text: String?) -> Kind {
     Kind(name: name, status: status, line: line, options: ["--model": "bad.json"]) { tool in
       if let text { try tool.put(Array(text.utf8), at: "bad.json") }
@@ -378,6 +387,97 @@ import Testing
       line:
         "--schedule: sigma-min 0.01 and sigma-max 1e+308 are no noise levels; use 1e-9 ≤ sigma-min < sigma-max ≤ 1e9",
       options: ["--schedule": "ve-geometric:sigma-max=1e308"], command: "sample"),
+
+    // Data sets in files.
+    stored(
+      "an empty folder", 65, "shards: has no .npy, .safetensors or .png files; give a folder of shards or of pictures"),
+    stored(
+      "a shard that was cut short", 65,
+      "shards/b.npy: ends inside row 1 of 2, 5 bytes too early; get the whole file again"
+    ) { tool in
+      try tool.put([1, 2, 3, 4], shape: [2, 2], at: "shards/a.npy")
+      try tool.put([1, 2, 3, 4], shape: [2, 2], at: "shards/b.npy")
+      try tool.put([UInt8](tool.bytes(of: "shards/b.npy").dropLast(5)), at: "shards/b.npy")
+    },
+    stored("a row that is no number", 65, "shards/b.npy: row 1 contains NaN; remove or replace such values") { tool in
+      try tool.put([1, 2, 3, 4], shape: [2, 2], at: "shards/a.npy")
+      try tool.put([1, 2, .nan, 4], shape: [2, 2], at: "shards/b.npy")
+    },
+    stored(
+      "shards of two shapes", 65,
+      "shards/b.npy: holds float64 rows of shape [3], but 'a.npy' float64 of [2]; keep one type and one shape in a folder"
+    ) { tool in
+      try tool.put([1, 2, 3, 4], shape: [2, 2], at: "shards/a.npy")
+      try tool.put([1, 2, 3], shape: [1, 3], at: "shards/b.npy")
+    },
+    stored(
+      "shards of two types", 65,
+      "shards/b.npy: holds uint8 rows of shape [2], but 'a.npy' float64 of [2]; keep one type and one shape in a folder"
+    ) { tool in
+      try tool.put([1, 2, 3, 4], shape: [2, 2], at: "shards/a.npy")
+      try tool.put(levels([1, 2], shape: [1, 2]), at: "shards/b.npy")
+    },
+    stored(
+      "a grey level of a shard beyond the levels", 65,
+      "shards/a.npy: row 1 has the grey level 17, outside 0…16; say how many levels there are, or give floating-point numbers"
+    ) { try $0.put(levels([1, 2, 3, 17], shape: [2, 2]), at: "shards/a.npy") },
+    Kind(
+      name: "weights of another length", status: 65,
+      line: "w.npy: has shape [2], but there are 3 rows; give one weight for each row, shape [3]",
+      options: ["--weights": "w.npy"]
+    ) { try $0.put([1, 2], shape: [2], at: "w.npy") },
+    Kind(
+      name: "labels without a class", status: 64,
+      line: "--labels: is given without --class; say which class the data are to be of", options: ["--labels": "l.npy"]),
+    Kind(
+      name: "the class of a data set without labels", status: 64,
+      line: "--class: points.npy knows no classes; leave --class out, or give --labels", options: ["--class": "1"]),
+    Kind(
+      name: "a stream of what is no data set", status: 64,
+      line: "--stream: m.json is a mixture, not a data set; leave --stream out",
+      options: ["--model": "m.json", "--stream": ""]),
+    Kind(
+      name: "derivatives of data on the disk", status: 64,
+      line: "--method: 'vjp' needs derivatives, and the data are not in memory; use exact or finite-difference",
+      options: ["--method": "vjp", "--stream": ""]),
+    Kind(
+      name: "no points", status: 64,
+      line: "--at: is missing; give the points to ask at, or --leave-one-out for the data themselves",
+      options: ["--at": String?.none]),
+    Kind(
+      name: "other points than the data's own", status: 64,
+      line:
+        "--at: 'x.npy' is not the data set, which --leave-one-out asks at; leave --at out, or choose rows with --rows",
+      options: ["--leave-one-out": ""]),
+    Kind(
+      name: "rows of nothing", status: 64,
+      line: "--rows: is for --leave-one-out; leave it out, or give --leave-one-out",
+      options: ["--rows": "0..2"]),
+    Kind(
+      name: "rows that are no range", status: 64,
+      line: "--rows: '2..1' is no range of rows; write a..b with a < b, such as 0..1000",
+      options: ["--at": String?.none, "--leave-one-out": "", "--rows": "2..1"]),
+    Kind(
+      name: "rows beyond the last", status: 64,
+      line: "--rows: '1..4' ends beyond the 3 rows; choose rows from 0..3",
+      options: ["--at": String?.none, "--leave-one-out": "", "--rows": "1..4"]),
+    Kind(
+      name: "a point that is all there is", status: 64,
+      line: "--leave-one-out: leaves nothing of a data set of one point; leave it out",
+      options: ["--model": "one.npy", "--at": String?.none, "--leave-one-out": ""]
+    ) { try $0.put([1, 2], shape: [1, 2], at: "one.npy") },
+    Kind(
+      name: "leave-one-out of a method that has none", status: 64,
+      line: "--method: 'null' does not leave out points; use exact",
+      options: ["--at": String?.none, "--leave-one-out": "", "--method": "null"]),
+    Kind(
+      name: "nothing to go on with", status: 64, line: "--resume: has no --out whose parts could be there; give --out",
+      options: ["--resume": "", "--out": String?.none]),
+    Kind(
+      name: "no samples said", status: 64,
+      line: "--samples: is missing; give the points to ask at, or --leave-one-out for the data themselves",
+      options: ["--samples": String?.none], command: "likelihood"),
+
     Kind(
       name: "a parameter said twice", status: 64, line: "--schedule: 'beta-min' is said twice; say it once",
       options: ["--schedule": "vp:beta-min=1,beta-min=2"]),
@@ -452,7 +552,10 @@ import Testing
 
       var options = try #require(goodCalls[kind.command])
       options.merge(kind.options) { $1 }
-      let arguments = options.sorted { $0.key < $1.key }.flatMap { key, value in value.map { [key, $0] } ?? [] }
+      // A flag has no value.
+      let arguments = options.sorted { $0.key < $1.key }.flatMap { key, value in
+        value.map { $0.isEmpty ? [key] : [key, $0] } ?? []
+      }
       let answer = try tool.run([kind.command] + arguments, environment: kind.environment)
 
       #expect(answer.status == kind.status)

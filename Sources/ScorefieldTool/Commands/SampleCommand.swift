@@ -107,6 +107,7 @@ struct SampleCommand: ParsableCommand {
       keepingPath: trajectory != nil)
     let seconds = (clock.now - begin).seconds
     progress.finish()
+    try model.check()
 
     let batch = run.samples.batch
     var files = [try output.file(of: run.samples)]

@@ -175,6 +175,7 @@ struct TransportCommand: ParsableCommand {
       arrays += [("smallest_eigenvalue", whole.smallestEigenvalue), ("error_bound", whole.errorBound)]
       files.append(try output.file(of: arrays))
     }
+    try model.check()
     if !files.isEmpty { try OutputFile.write(files) }
 
     let (asymmetry, eigenvalues, bounds) = (

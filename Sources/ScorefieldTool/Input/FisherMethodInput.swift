@@ -110,6 +110,10 @@ struct FisherMethodInput {
       .option(option, "'\(name)' needs \(what)", repair: "leave \(option) out, or use vjp or hutchinson:n")
     }
     switch kind {
+    case .vjp where model.isStreamed, .jvp where model.isStreamed, .hutchinson where model.isStreamed,
+      .hutchPlusPlus where model.isStreamed:
+      throw .option(
+        option, "'\(name)' needs derivatives, and the data are not in memory", repair: "use exact or finite-difference")
     case .auto:
       if model.field != nil { return FisherMethodInput("exact", .exact) }
       if model.traced != nil { return FisherMethodInput("trace-matching", .traceMatching) }

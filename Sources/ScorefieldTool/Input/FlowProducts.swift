@@ -16,6 +16,9 @@ struct FlowProducts {
     guard name != "exact" || model.field != nil else {
       throw .option("--method", "'exact' needs a model whose field is exact", repair: "use jvp")
     }
+    guard name != "jvp" || !model.isStreamed else {
+      throw .option("--method", "'jvp' needs derivatives, and the data are not in memory", repair: "use exact")
+    }
   }
 
   func access(of model: LoadedModel, counter: EvaluationCounter) -> ErasedProducts {

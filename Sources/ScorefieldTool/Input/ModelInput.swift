@@ -9,9 +9,12 @@ struct ModelInput {
   private let label: Int?
   /// What is known of the samples, one row or one for each of them.
   private let condition: ArrayInput?
+  /// Files beside a data set: the weights and the classes of its rows.
+  private let weights, labels: String?
 
   private enum Content {
     case points(ArrayInput)
+    case stored(StoredRows, streams: Bool)
     case mixture(Bytes)
     case trained(CheckpointFolder, ModelConfiguration)
   }
@@ -20,8 +23,10 @@ struct ModelInput {
   init(_ choice: ModelOptions) throws {
     path = choice.model
     label = choice.label
+    (weights, labels) = (choice.weights, choice.labels)
     let folder = CheckpointFolder(path)
     if folder.hasConfiguration {
+      try Self.refuseDataOptions(choice, because: "is a trained model")
       let configuration = try folder.readModelConfiguration()
       content = .trained(folder, configuration)
       let own: ScheduleInput
@@ -50,8 +55,11 @@ struct ModelInput {
       }
       return
     }
-    guard label == nil else {
-      throw Failure.option("--class", "\(path) knows no classes", repair: "leave --class out")
+    guard label == nil || labels != nil else {
+      throw Failure.option("--class", "\(path) knows no classes", repair: "leave --class out, or give --labels")
+    }
+    guard labels == nil || label != nil else {
+      throw Failure.option("--labels", "is given without --class", repair: "say which class the data are to be of")
     }
     guard choice.condition == nil else {
       throw Failure.option("--condition", "\(path) knows no conditions", repair: "leave --condition out")
@@ -63,9 +71,51 @@ struct ModelInput {
         repair: "use one of \(ScheduleInput.names.joined(separator: ", "))")
     }
     schedule = try ScheduleInput(text)
-    content =
-      ArrayOutput.fileExtension(of: path) == "json"
-      ? .mixture(try Bytes(mapping: path)) : .points(try ArrayInput(path))
+    content = try Self.data(choice)
+  }
+
+  /// The data set or the mixture that a path names.
+  private static func data(_ choice: ModelOptions) throws -> Content {
+    let path = choice.model
+    let isFolder = StoredRows.isFolderOfShards(path)
+    switch ArrayOutput.fileExtension(of: path) {
+    case "json" where !isFolder:
+      try refuseDataOptions(choice, because: "is a mixture")
+      return .mixture(try Bytes(mapping: path))
+    case "safetensors", "npy":
+      break
+    case _ where isFolder: break
+    default:
+      if let names = try? StoredRows.names(in: path), !names.contains(where: { $0.lowercased().hasSuffix(".png") }) {
+        throw Failure(
+          .badData, path, "has no .npy, .safetensors or .png files", repair: "give a folder of shards or of pictures")
+      }
+      guard choice.array == nil, !choice.stream else {
+        throw Failure.option(
+          choice.stream ? "--stream" : "--array", "\(path) is read at once", repair: "give .npy or .safetensors files")
+      }
+      return .points(try ArrayInput(path))
+    }
+    let rows = try StoredRows(path, array: choice.array)
+    // In float64, whatever the file has.
+    let isLarge = rows.shape.reduce(1, *) > memoryLimit / 8
+    let isPlain = ArrayOutput.fileExtension(of: path) == "npy" && !isFolder
+    if isPlain, !isLarge, !choice.stream { return .points(try ArrayInput(path)) }
+    return .stored(rows, streams: isLarge || choice.stream)
+  }
+
+  /// Larger data sets stay on the disk.
+  private static let memoryLimit = 1 << 30
+
+  /// Options that only a data set has.
+  private static func refuseDataOptions(_ choice: ModelOptions, because reason: String) throws(Failure) {
+    let given = [
+      ("--array", choice.array != nil), ("--weights", choice.weights != nil), ("--labels", choice.labels != nil),
+      ("--stream", choice.stream),
+    ]
+    if let (option, _) = given.first(where: \.1) {
+      throw .option(option, "\(choice.model) \(reason), not a data set", repair: "leave \(option) out")
+    }
   }
 
   /// A condition of the length that a model was trained with.
@@ -100,9 +150,37 @@ struct ModelInput {
     schedule = schedule.continued(downTo: ratio)
   }
 
+  /// Whether it is a data set of grey levels.
+  var isLevels: Bool {
+    switch content {
+    case .points(let input): input.isLevels
+    case .stored(let rows, _): rows.elementType.isInteger
+    default: false
+    }
+  }
+
+  /// What its answers depend on, for a journal.
+  func job(of model: LoadedModel, seed: UInt64, levels: Int) -> [(name: String, value: String)] {
+    func own(_ path: String) -> String {
+      let file = FileIdentity(of: path) ?? FileIdentity(of: "\(path)/model.safetensors")
+      return file.map { "\($0.size) \($0.seconds).\($0.nanoseconds)" } ?? "none"
+    }
+    var job = [
+      ("data", model.data?.identity() ?? own(path)), ("schedule", schedule.text), ("dtype", model.type.rawValue),
+    ]
+    job += [("seed", "\(seed)"), ("levels", "\(levels)"), ("class", label.map(String.init) ?? "none")]
+    job += [("weights", weights.map(own) ?? "none"), ("labels", labels.map(own) ?? "none")]
+    return job + Journal.entries([("condition", condition)])
+  }
+
   /// The grey levels it was trained on.
   var levels: Int? {
     if case .trained(_, let configuration) = content { configuration.levels } else { nil }
+  }
+
+  /// Which rows of a data set are points, and what they weigh.
+  private func selection(of count: Int) throws(ArrayFileError) -> PointSelection {
+    try PointSelection(count: count, weights: weights, labels: labels, class: labels == nil ? nil : label)
   }
 
   /// The model's field.
@@ -117,10 +195,21 @@ struct ModelInput {
     switch content {
     case .points(let input):
       let data = try input.data(type ?? .float64, levels: levels)
-      let field = EmpiricalDenoiser(data: data, on: schedule)
+      let selection = try selection(of: data.batch)
       return LoadedModel(
-        path: path, type: type ?? .float64, denoiser: field, field: field, points: data,
-        sampleShape: Array(data.shape.dropFirst()))
+        path: path, type: type ?? .float64,
+        data: DataSet(
+          data, raw: Tensor(input.array), identity: { Journal.checksum(of: input.array) }, selection,
+          levels: input.isLevels,
+          on: schedule))
+    case .stored(let rows, let streams):
+      let type = type ?? .float64
+      let selection = try selection(of: rows.shape[0])
+      var survey = try PointSurvey(rows, type: type, levels: GreyLevels(levels), selection: selection)
+      let progress = Progress("reading", total: survey.count)
+      while let done = try survey.next() { progress.show(done) }
+      let points = survey.points
+      return LoadedModel(path: path, type: type, data: try DataSet(points, selection, streams: streams, on: schedule))
     case .mixture(let bytes):
       let mixture = try GaussianMixture(json: bytes, name: path)
       let field = GaussianMixtureDenoiser(mixture, on: schedule)
@@ -140,23 +229,38 @@ struct ModelInput {
   }
 }
 
+extension LoadedModel {
+  /// A data set's own field.
+  init(path: String, type: ElementType, data: DataSet) {
+    self.init(
+      path: path, type: type, denoiser: data.field, field: data.field, data: data, sampleShape: data.sampleShape)
+  }
+}
+
 /// A model that is ready to be asked.
 struct LoadedModel {
   let path: String
   /// The element type it is asked in.
   let type: ElementType
-  let denoiser: any Denoiser
+  var denoiser: any Denoiser
   /// The same, where it is exact.
   var field: (any ExactField)?
   /// The same with its trace head, where it has one, and what that stands for.
   var traced: TraceMatchedDenoiser?
   var form: NamedTraceForm?
   /// The data set, where that is the model.
-  var points: Tensor?
+  var data: DataSet?
+  /// Its points, where they are in memory.
+  var points: Tensor? { data?.points }
   /// The shape of one sample.
   let sampleShape: [Int]
 
   var dimension: Int { sampleShape.reduce(1, *) }
+  /// Whether its data stay on the disk.
+  var isStreamed: Bool { data?.stored != nil }
+
+  /// Throws where an answer could not be had, and is not a number for that reason.
+  func check() throws(ArrayFileError) { try data?.stored?.check() }
 
   /// Samples in the model's own shape, or as vectors where the model's are not or the other way around: axes in another
   /// order are no such samples.

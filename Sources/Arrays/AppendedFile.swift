@@ -1,5 +1,3 @@
-import ScorefieldArrays
-
 #if canImport(Darwin)
   import Darwin
 #else
@@ -10,14 +8,14 @@ import ScorefieldArrays
 ///
 /// Each record is handed to the system at once, so a process that is killed loses none it was told were written; one that
 /// does not fit on the disk is taken back.
-final class AppendedFile {
-  let path: String
+package final class AppendedFile {
+  package let path: String
   /// The size of the file; it grows by what is appended.
-  private(set) var size: Int
+  package private(set) var size: Int
   private let descriptor: Int32
 
   /// Opens a file, or makes it where there is none.
-  init(_ path: String) throws(ArrayFileError) {
+  package init(_ path: String) throws(ArrayFileError) {
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o666)
     guard descriptor >= 0 else {
       if errno == EISDIR {
@@ -36,7 +34,7 @@ final class AppendedFile {
   deinit { close(descriptor) }
 
   /// Keeps the beginning of the file.
-  func truncate(to size: Int) throws(ArrayFileError) {
+  package func truncate(to size: Int) throws(ArrayFileError) {
     guard ftruncate(descriptor, off_t(size)) == 0, lseek(descriptor, off_t(size), SEEK_SET) >= 0 else {
       throw AtomicFile.failure(path)
     }
@@ -44,7 +42,7 @@ final class AppendedFile {
   }
 
   /// Appends a record, all of it or nothing.
-  func append(_ record: [UInt8]) throws(ArrayFileError) {
+  package func append(_ record: [UInt8]) throws(ArrayFileError) {
     guard writeAll(record.withUnsafeBytes { Bytes(copying: $0) }, to: descriptor) else {
       let error = AtomicFile.failure(path)
       try? truncate(to: size)
@@ -54,12 +52,12 @@ final class AppendedFile {
   }
 
   /// Waits until everything is on the disk.
-  func synchronize() throws(ArrayFileError) {
+  package func synchronize() throws(ArrayFileError) {
     guard fsync(descriptor) == 0 else { throw AtomicFile.failure(path) }
   }
 
   /// The bytes of the file, at most `count` from its beginning.
-  func read(_ range: Range<Int>) -> [UInt8] {
+  package func read(_ range: Range<Int>) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
       while count < range.count {
         let found = pread(

@@ -1,0 +1,114 @@
+import RealModule
+import ScorefieldArrays
+import ScorefieldPaths
+import ScorefieldTensorCore
+
+/// One pass over stored points for the posterior's moments at a batch of queries; a second one for those among them whose
+/// second moments cancelled.
+public struct StoredStream {
+  private let field: StoredField
+  private let x: Tensor
+  private let direction: Tensor?
+  private let kernel: PerturbationKernel
+  private let second: Bool
+  private let omitted: (numbers: Tensor, logRemainders: Tensor)?
+
+  private var passes: [FieldStream]
+  /// What the first pass found, and for which queries the second one is.
+  private var found: [FieldStream.Sums] = []
+  private var lost: Tensor?
+  private var again: FieldStream.Sums?
+  private var done = 0
+  private var isOver = false
+
+  /// Queries are asked side by side, so many numbers at a time.
+  private static let size = 1 << 20
+
+  init(_ field: StoredField, _ x: Tensor, at t: Double, along direction: Tensor?, second: Bool) {
+    let points = field.points
+    guard Array(x.shape.dropFirst()) == points.pointShape, x.elementType == points.elementType,
+      direction == nil || direction!.shape == x.shape && direction!.elementType == x.elementType
+    else {
+      fatalError(
+        "posterior(\(x.shape) \(x.elementType.rawValue), along: \(direction.map { "\($0.shape)" } ?? "nothing")): "
+          + "the data are [N] + \(points.pointShape) \(points.elementType.rawValue)")
+    }
+    (self.field, self.x, self.second) = (field, x.flattened.packed, second)
+    self.direction = direction?.flattened.packed
+    guard self.x.isPlain, self.direction?.isPlain ?? true else {
+      fatalError("posterior(\(x.shape)): stored points have no derivatives; ask for products along a direction")
+    }
+    kernel = field.schedule.kernel(at: t)
+    omitted = field.omitted(for: x)
+    passes = []
+    let limit = Swift.max(32, Self.size / Swift.max(points.dimension, 1) / 32 * 32)
+    // At least once: an empty batch has an empty answer.
+    for start in stride(from: 0, to: Swift.max(1, x.batch), by: limit) {
+      let range = start..<Swift.min(start + limit, x.batch)
+      passes.append(pass(self.x[range], self.direction?[range], omitted?.numbers[range], exactly: false))
+    }
+  }
+
+  private func pass(_ x: Tensor, _ direction: Tensor?, _ omitted: Tensor?, exactly: Bool) -> FieldStream {
+    FieldStream(
+      at: x, along: direction, about: field.points.centre, alpha: kernel.alpha, sigma: kernel.sigma,
+      without: omitted, exactly: exactly)
+  }
+
+  /// How many points a pass has.
+  public var count: Int { field.points.count }
+
+  /// Takes the next points in, and says how many of a pass are done; nil where there is nothing left to do.
+  public mutating func next() throws(ArrayFileError) -> Int? {
+    guard !isOver else { return nil }
+    let points = field.points
+    let range = done..<Swift.min(done + points.chunkSize, points.count)
+    let (rows, logWeights) = (try points.points(range).packed, points.logWeights(range))
+    for pass in passes { pass.add(rows, logWeights: logWeights, from: range.lowerBound) }
+    done = range.upperBound
+    if done == points.count { endPass() }
+    return range.upperBound
+  }
+
+  private mutating func endPass() {
+    let sums = passes.map { $0.finish() }
+    passes = []
+    guard found.isEmpty else {
+      again = sums[0]
+      isOver = true
+      return
+    }
+    found = sums
+    let lost = Tensor.concatenated(sums.map(\.lost))
+    guard second, lost.any() else {
+      isOver = true
+      return
+    }
+    self.lost = lost
+    done = 0
+    passes = [pass(x[lost], direction?[lost], omitted?.numbers[lost], exactly: true)]
+  }
+
+  /// The moments, when there is nothing left to do.
+  public var posterior: PosteriorMoments {
+    guard isOver else { fatalError("StoredStream.posterior: \(done) of \(count) points were taken in") }
+    func joined(_ part: (FieldStream.Sums) -> Tensor) -> Tensor {
+      let first = Tensor.concatenated(found.map(part))
+      guard let lost, let again else { return first }
+      let ranks = lost.to(.int64).cumulativeSum(0) + Double(lost.batch - 1)
+      let sources = Tensor.arange(0..<lost.batch).replacing(with: ranks, where: lost)
+      return Tensor.concatenated([first, part(again)]).selecting(sources)
+    }
+    let points = field.points
+    let shape = [x.batch] + points.pointShape
+    var logSum = joined(\.logSum)
+    if let omitted { logSum -= omitted.logRemainders.to(logSum.elementType) }
+    let uniform = points.hasWeights ? 0 : -Double.log(Double(points.count))
+    return PosteriorMoments(
+      kernel: kernel,
+      logDensity: logSum + (uniform - 0.5 * Double(points.dimension) * .log(2 * .pi * kernel.sigma * kernel.sigma)),
+      mean: joined(\.mean).reshaped(shape), score: joined(\.score).reshaped(shape), covarianceTrace: joined(\.spread),
+      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(shape) },
+      along: direction?.reshaped(shape))
+  }
+}
