@@ -18,6 +18,7 @@ struct Figure3Command: ParsableCommand {
     let rows: [Figure3.Row]
     let costs: [Figure3.Cost]
     let verdicts: [Figure3.Verdict]
+    let recommendation: Figure3.Recommendation
     let products: [FisherProducts.Row]
     let out: String?
   }
@@ -38,6 +39,7 @@ struct Figure3Command: ParsableCommand {
     let json = try Report(
       body: Body(
         protocol: figure.setup, rows: figure.rows, costs: figure.costs, verdicts: figure.verdicts,
+        recommendation: figure.recommendation,
         products: figure.products, out: options.out),
       seconds: seconds, networkEvaluations: figure.networkEvaluations
     ).json()
@@ -114,9 +116,12 @@ struct Figure3Command: ParsableCommand {
           .allSatisfy { $0.reachesVjpWithinError && $0.isWithinHalfTheTime }
     }.map(\.method)
     func list(_ names: [String]) -> String { names.isEmpty ? "none" : names.joined(separator: ", ") }
+    let recommended = figure.recommendation
     return
-      "Without a gradient, in no more than half of the VJP's time and with no more than its loss at every number of guided steps, "
-      + "for both goals: \(list(kept)); within two standard errors: \(list(near))."
+      "Without a gradient, in no more than half of the VJP's time and with no more than its loss at every number of "
+      + "guided steps, for both goals: \(list(kept)); within two standard errors: \(list(near)). The recommended way is "
+      + "\(recommended.method): it takes \(significant(recommended.shareOfVjp, 2)) of the VJP's time per product, and its loss is at "
+      + "most \(fixed(recommended.largestExcess, 1)) standard errors above the VJP's."
   }
 
   /// Every number, a line each.

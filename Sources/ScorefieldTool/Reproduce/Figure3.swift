@@ -68,6 +68,17 @@ struct Figure3 {
     let guidedStepMilliseconds: Double
   }
 
+  /// The gradient-free way that ``RecommendedFisher`` takes between these noise levels, against what is claimed of it: the VJP's loss
+  /// at every number of guided steps, at no more than half of its time.
+  struct Recommendation: Encodable {
+    let method: String
+    let shareOfVjp: Double
+    let verdicts: [Verdict]
+    /// The largest excess over the VJP's loss, in its standard errors.
+    let largestExcess: Double
+    let isMet: Bool
+  }
+
   /// Whether a method does what the paper says of DF-EA.
   struct Verdict: Encodable {
     let goal: Goal
@@ -86,6 +97,7 @@ struct Figure3 {
   let rows: [Row]
   let costs: [Cost]
   let verdicts: [Verdict]
+  let recommendation: Recommendation
   let products: [FisherProducts.Row]
   let networkEvaluations: Int
   /// Samples at most guided steps, one row of pictures per method and goal, in the order of `pictureNames`.
@@ -160,6 +172,13 @@ struct Figure3 {
           isWithinHalfTheTime: cost.shareOfVjp <= 0.5)
       }
     }
+    let choice = "\(RecommendedFisher(data: known, on: .edm).choice(at: 1))"
+    let own = verdicts.filter { $0.method == choice }
+    recommendation = Recommendation(
+      method: choice, shareOfVjp: costs.first { $0.method == choice }!.shareOfVjp, verdicts: own,
+      largestExcess: rows.filter { $0.method == choice && $0.guidedSteps > 0 && $0.excessError > 0 }
+        .map { $0.excess / $0.excessError }.max() ?? 0,
+      isMet: own.allSatisfy { $0.reachesVjp && $0.isWithinHalfTheTime })
     products = try FisherProducts.rows(digits, network: world.model, quick: quick, seed: seed)
     progress.finish()
     let heldOut = (digits.heldOutLevels, digits.heldOutClasses!)

@@ -65,8 +65,10 @@ struct FisherProducts {
     let method: String
     /// `σ/α`.
     let noiseToSignal: Double
-    /// `|F̂v − Fv|/|Fv|`, over all points and directions at once.
+    /// The mean of `|F̂v − Fv|/|Fv|` over the points.
     let error: Double
+    /// What answered, where the access picks; nil elsewhere.
+    let choice: String?
   }
 
   /// Whose Fisher is meant.
@@ -105,6 +107,7 @@ struct FisherProducts {
     var rows: [Row] = []
     for (world, denoiser, truth, data, origins) in worlds {
       let methods = methods(over: data, on: .edm)
+      let recommended = RecommendedFisher(data: data, of: world == .digits ? .points : .density, on: .edm)
       for ratio in ratios {
         let noise = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
         let v = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
@@ -113,12 +116,12 @@ struct FisherProducts {
           truth.map { ExactFisher($0).fisher(at: x, time: ratio).matvec(v) }
           ?? VJPFisher(denoiser).fisher(at: x, time: ratio).matvec(v)
         let end = PredictedEndpointFisher(denoiser).endpoint(of: x, at: ratio)
-        func add(_ name: String, _ access: ErasedProducts) {
-          let error = access.fisher(at: x, time: ratio).matvec(v) - exact
+        func add(_ name: String, _ access: ErasedProducts, choice: String? = nil) {
+          let error = (access.fisher(at: x, time: ratio).matvec(v) - exact).flattened.norm(-1)
           rows.append(
             Row(
               world: world, method: name, noiseToSignal: ratio,
-              error: (error.squared().sum() / exact.squared().sum()).sqrt().item))
+              error: (error / exact.flattened.norm(-1)).mean().item, choice: choice))
         }
         for method in methods {
           add(method.name, method.products(denoiser, end))
@@ -126,6 +129,7 @@ struct FisherProducts {
             add("\(method.name), draw", method.products(denoiser, origins))
           }
         }
+        add("recommended", ErasedProducts(recommended), choice: "\(recommended.choice(at: ratio))")
       }
     }
     return rows
