@@ -176,12 +176,10 @@ import Testing
       // The exact Fisher of the data is over all of them.
       #expect(try #require(found.error("digits", "retrieval:512", 0.5)) < 1e-3)
       #expect(found.error("network", "vjp", 1) == 0)
-      let choices = found.products.filter { $0.world == "digits" && $0.method == "recommended" }.map(\.choice)
-      #expect(
-        choices == [
-          "null", "null", "null", "retrieval:128", "retrieval:128", "retrieval:128", "retrieval:512", "retrieval:512",
-          "gaussian",
-        ])
+      let choices = [0.25, 0.5, 1, 1.5, 10].map { ratio in
+        found.products.first { ($0.world, $0.method, $0.noise_to_signal) == ("digits", "recommended", ratio) }?.choice
+      }
+      #expect(choices == ["null", "retrieval:128", "retrieval:128", "retrieval:512", "gaussian"])
     }
   }
 
