@@ -76,4 +76,121 @@ import Testing
       #expect(try tool.names() == ["figure2.csv", "figure2.html", "figure2.json"])
     }
   }
+
+  struct Figure3: Decodable {
+    struct Row: Decodable {
+      let goal, method: String
+      let guided_steps, samples, network_evaluations: Int
+      let loss, loss_error, excess, excess_error, judged_loss, judged_loss_error, accuracy, accuracy_error: Double
+      let distance, distance_error: Double
+      let outcome: String
+    }
+    struct Cost: Decodable {
+      let method: String
+      let is_gradient_free: Bool
+      let milliseconds, share_of_vjp, guided_step_milliseconds: Double
+      let network_evaluations: Int
+    }
+    struct Verdict: Decodable {
+      let goal, method: String
+      let reaches_vjp, reaches_vjp_within_error, is_within_half_the_time: Bool
+    }
+    struct Recommendation: Decodable {
+      let method: String
+      let share_of_vjp, largest_excess: Double
+      let is_met: Bool
+      let verdicts: [Verdict]
+    }
+    struct Product: Decodable {
+      let world, method: String
+      let noise_to_signal, error: Double
+      let choice: String?
+    }
+    let table: String
+    let rows: [Row]
+    let costs: [Cost]
+    let verdicts: [Verdict]
+    let recommendation: Recommendation
+    let products: [Product]
+
+    func error(_ world: String, _ method: String, _ ratio: Double) -> Double? {
+      products.first { $0.world == world && $0.method == method && $0.noise_to_signal == ratio }?.error
+    }
+  }
+
+  @Test("Spec: F5 figure 3 has a row per goal, way and number of guided steps, and what a product costs and errs")
+  func figure3() throws {
+    try Tool.inTemporaryFolder { tool in
+      let answer = try run(tool, "figure3", ["--steps", "10", "--samples", "1", "--guided", "0,3", "--out", "."])
+      #expect(answer.status == 0 && answer.messages == "", "\(answer.messages)")
+      let found: Figure3 = try answer.json()
+      let methods = [
+        "vjp", "jvp", "finite-difference", "endpoint", "centred", "null", "gaussian", "retrieval:128", "blended:128",
+      ]
+      #expect(found.table == "figure3" && found.costs.map(\.method) == methods && found.rows.count == 2 * 2 * 9)
+      for goal in ["class", "style"] {
+        let own = found.rows.filter { $0.goal == goal }
+        // The same noise for all: without guidance there is one answer.
+        #expect(Set(own.filter { $0.guided_steps == 0 }.map(\.loss)).count == 1)
+        for method in methods {
+          let (free, led) = (own.filter { $0.method == method }[0], own.filter { $0.method == method }[1])
+          #expect(led.guided_steps == 3 && led.loss != free.loss && led.samples == 10 && led.outcome == "converged")
+          // Four steps to the end, half of them once more for the way back, at each of three guided steps; then the sampler's 50 and the last.
+          let products = 4 * found.costs.first { $0.method == method }!.network_evaluations
+          #expect(free.network_evaluations == 51 && led.network_evaluations == 51 + 3 * (4 + 2 + products), "\(method)")
+        }
+        let vjp = own.first { $0.method == "vjp" && $0.guided_steps == 3 }!
+        #expect(vjp.excess == 0 && vjp.excess_error == 0)
+      }
+      #expect(found.costs.map(\.network_evaluations) == [1, 1, 2, 1, 1, 0, 0, 0, 0])
+      #expect(found.costs.map(\.is_gradient_free) == [false, false, true, true, true, true, true, true, true])
+      #expect(found.costs[0].share_of_vjp == 1 && found.costs.allSatisfy { $0.milliseconds > 0 })
+      #expect(found.verdicts.count == 16 && found.recommendation.method == "gaussian")
+      #expect(found.recommendation.share_of_vjp < 0.5 && found.recommendation.verdicts.count == 2)
+      #expect(
+        found.recommendation.is_met
+          == found.recommendation.verdicts.allSatisfy { $0.reaches_vjp && $0.is_within_half_the_time })
+      #expect(try tool.names() == ["figure3.csv", "figure3.html", "figure3.json"])
+      let csv = try String(contentsOf: tool.folder.appending(path: "figure3.csv"), encoding: .utf8)
+      #expect(csv.split(separator: "\n").count == 37)
+    }
+  }
+
+  @Test("Spec: F5 figure 3 says how exact the products are: on digits, on a mixture, and against the network's own")
+  func products() throws {
+    try Tool.inTemporaryFolder { tool in
+      let answer = try run(tool, "figure3", ["--steps", "2", "--samples", "1", "--guided", "0"])
+      let found: Figure3 = try answer.json()
+      for world in ["digits", "mixture"] {
+        for method in ["vjp", "jvp", "finite-difference"] {
+          #expect(try #require(found.error(world, method, 1)) < 1e-5, "\(world) \(method)")
+        }
+        for ratio in [0.5, 1, 3] {
+          let null = try #require(found.error(world, "null", ratio))
+          // As printed it is worse than the baseline, wherever its endpoint comes from.
+          #expect(try #require(found.error(world, "endpoint", ratio)) > 1.5 * null)
+          #expect(try #require(found.error(world, "endpoint, draw", ratio)) > 1.5 * null)
+          #expect(try #require(found.error(world, "recommended", ratio)) < null)
+        }
+      }
+      // The exact Fisher of the data is over all of them.
+      #expect(try #require(found.error("digits", "retrieval:512", 0.5)) < 1e-3)
+      #expect(found.error("network", "vjp", 1) == 0)
+      let choices = [0.25, 0.5, 1, 1.5, 10].map { ratio in
+        found.products.first { ($0.world, $0.method, $0.noise_to_signal) == ("digits", "recommended", ratio) }?.choice
+      }
+      #expect(choices == ["null", "retrieval:128", "retrieval:128", "retrieval:512", "gaussian"])
+    }
+  }
+
+  @Test(
+    "numbers of guided steps that cannot be and a strength that is none are refused",
+    arguments: ["--guided=5,2", "--guided=1,,2", "--guided=36", "--guided=x", "--strength=0", "--strength=nan"])
+  func badGuidance(option: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      let answer = try tool.run(["reproduce", "figure3", "--data", data, option])
+      #expect(answer.status == 64 && answer.output == "")
+      #expect(answer.messages.hasPrefix("scorefield: \(option.prefix { $0 != "=" }): "), "\(answer.messages)")
+    }
+  }
 }

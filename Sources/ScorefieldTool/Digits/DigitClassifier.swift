@@ -16,8 +16,39 @@ struct DigitClassifier: Module {
   }
 
   /// Logarithms of the classes' probabilities, `[B, 10]`, for images in [−1, 1].
-  func logProbabilities(_ images: Tensor) -> Tensor {
-    last(layers.reduce(images.to(.float32).flattened) { $1($0).silu() }).logSoftmax(1)
+  func logProbabilities(_ images: Tensor) -> Tensor { last(features(images)[layers.count - 1]).logSoftmax(1) }
+
+  /// What the hidden layers make of images in [−1, 1], the first layer first, each `[B, 128]`.
+  func features(_ images: Tensor) -> [Tensor] {
+    var (all, now) = ([Tensor](), images.to(.float32).flattened)
+    for layer in layers {
+      now = layer(now).silu()
+      all.append(now)
+    }
+    return all
+  }
+
+  /// How far the styles of images are from those of others, as shares of the others' size.
+  ///
+  ///     |G(a) − G(b)|_F / |G(b)|_F,   G = diag(f₁ f₁ᵀ, f₂ f₂ᵀ)
+  ///
+  /// Each of the hidden layers gives one vector of features, whose Gram matrix has rank one, and so
+  /// `|aaᵀ − bbᵀ|² = (|a − b|² |a + b|² + ((a − b)·(a + b))²)/2`: no matrix is formed and nothing cancels.
+  ///
+  /// - Parameters:
+  ///   - images: In [−1, 1], shape `[B, 8, 8]`.
+  ///   - styles: The others, in the same shape.
+  /// - Returns: Shape `[B]`.
+  func styleDistance(_ images: Tensor, to styles: Tensor) -> Tensor {
+    var (apart, size): (Tensor?, Tensor?) = (nil, nil)
+    for (a, b) in zip(features(images), features(styles)) {
+      let (difference, sum) = (a - b, a + b)
+      let squares =
+        0.5 * (difference.squared().sum(-1) * sum.squared().sum(-1) + difference.dot(sum).squared())
+      let own = b.squared().sum(-1).squared()
+      (apart, size) = (apart.map { $0 + squares } ?? squares, size.map { $0 + own } ?? own)
+    }
+    return (apart! / size!).clamped(1e-12).sqrt()
   }
 
   /// The probability of each image's own class, and whether it is the largest.

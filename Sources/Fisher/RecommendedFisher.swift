@@ -1,0 +1,133 @@
+import ScorefieldArrays
+import ScorefieldFields
+import ScorefieldPaths
+import ScorefieldTensorCore
+
+/// Products of the Fisher without a gradient, from what was measured to serve best at each noise level with what is at hand.
+///
+/// With data, and for the density they are draws of, which is what a network learns: the normal distribution with their covariance, at
+/// every noise level; guided by it samples reach the loss that they reach by the VJP. With data and for themselves, the exact field
+/// of a data set, with `δ` the distance of a point to its nearest neighbour and `s²` the data's total variance:
+///
+///     σ/α ≤ δ/6   the baseline I/σ²          ≤ 0.7 s   the nearest 512 points
+///     σ/α ≤ δ/2   the nearest 128 points     above     the normal distribution
+///
+/// Without data: forward differences of the denoiser, which are nearer to its own derivative than all of these, at two evaluations.
+///
+/// - Cost: That of the access it picks. Once, with data, the covariance's factorisation and the distances from at most 1,000 points.
+///
+/// Source: The limits for the data themselves: measured on digits of 8 × 8 pixels (the guide page on guidance has the tables); their form
+/// in `δ` and `s` carries them to other data.
+public struct RecommendedFisher: FisherAccess {
+  /// Whose Fisher is wanted from the data.
+  public enum Target: Sendable {
+    /// That of the density the data were drawn from, as networks learn it.
+    case density
+    /// That of the data set itself.
+    case points
+  }
+
+  /// What answers; its description is the method's name on the command line.
+  public enum Choice: Sendable, Hashable, CustomStringConvertible {
+    case null
+    case retrieval(Int)
+    case gaussian
+    case forwardDifference
+
+    public var description: String {
+      switch self {
+      case .null: "null"
+      case .retrieval(let count): "retrieval:\(count)"
+      case .gaussian: "gaussian"
+      case .forwardDifference: "finite-difference"
+      }
+    }
+  }
+
+  private enum Source: Sendable {
+    case denoiser(any Denoiser)
+    case data(Tensor, GaussianFisher, Target)
+  }
+
+  public let schedule: any NoiseSchedule
+  /// `δ`, the median over the data; 0 where it was not asked for.
+  public let spacing: Double
+  /// `s`, the root of the data's total variance; 0 where it was not asked for.
+  public let spread: Double
+  private let source: Source
+
+  /// From data alone.
+  ///
+  /// - Parameters:
+  ///   - data: The points, shape `[N, …]`.
+  ///   - target: Whose Fisher is wanted.
+  ///   - schedule: How the data become noise.
+  public init(data: Tensor, of target: Target = .density, on schedule: any NoiseSchedule) {
+    self.schedule = schedule
+    source = .data(data, GaussianFisher(data: data, on: schedule), target)
+    guard target == .points else {
+      (spacing, spread) = (0, 0)
+      return
+    }
+    let rows = data.flattened
+    spread = (rows - rows.mean(0)).squared().sum(-1).mean().item.squareRoot()
+    // Evenly through the data, whatever their order.
+    let count = min(rows.batch, 1000)
+    let some = rows.selecting(Tensor((0..<count).map { $0 * rows.batch / count }))
+    // A single point has no neighbour, and its Fisher is the baseline at any noise.
+    spacing =
+      rows.batch > 1
+      ? some.distances(to: rows).top(2, largest: false).values[Axis.all, 1].quantile(0.5).item : .infinity
+  }
+
+  /// From a denoiser, where there are no data.
+  public init(_ denoiser: any Denoiser) {
+    (schedule, spacing, spread) = (denoiser.schedule, 0, 0)
+    source = .denoiser(denoiser)
+  }
+
+  /// What answers at a time.
+  public func choice(at t: Double) -> Choice {
+    switch source {
+    case .denoiser: return .forwardDifference
+    case .data(_, _, .density): return .gaussian
+    case .data(let data, _, .points):
+      switch schedule.kernel(at: t).noiseToSignal {
+      case ...(spacing / 6): return .null
+      case ...(spacing / 2): return .retrieval(min(128, data.batch))
+      case ...(0.7 * spread): return .retrieval(min(512, data.batch))
+      default: return .gaussian
+      }
+    }
+  }
+
+  public func fisher(at x: Tensor, time t: Double) -> At {
+    let choice = choice(at: t)
+    switch (choice, source) {
+    case (.retrieval(let count), .data(let data, _, _)):
+      let near = RetrievalFisher(data, nearest: count, on: schedule).fisher(at: x, time: t)
+      return At(choice: choice, base: near, type: x.elementType, inner: x.elementType)
+    case (.gaussian, .data(let data, let gaussian, _)):
+      let type = data.elementType
+      return At(
+        choice: choice, base: gaussian.fisher(at: x.to(type), time: t), type: x.elementType, inner: type)
+    case (.forwardDifference, .denoiser(let denoiser)):
+      let difference = FiniteDifferenceFisher(denoiser).fisher(at: x, time: t)
+      return At(choice: choice, base: difference, type: x.elementType, inner: x.elementType)
+    default:
+      let null = NullFisher(on: schedule).fisher(at: x, time: t)
+      return At(choice: choice, base: null, type: x.elementType, inner: x.elementType)
+    }
+  }
+
+  /// The Fisher at a batch of points.
+  public struct At: FisherMatvec {
+    /// What answers.
+    public let choice: Choice
+    fileprivate let base: any FisherMatvec
+    fileprivate let type, inner: ElementType
+
+    public func matvec(_ v: Tensor) -> Tensor { base.matvec(v.to(inner)).to(type) }
+    public func matvecs(_ block: Tensor) -> Tensor { base.matvecs(block.to(inner)).to(type) }
+  }
+}

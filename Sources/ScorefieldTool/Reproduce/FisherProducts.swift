@@ -1,0 +1,152 @@
+import Scorefield
+
+/// Ways to the products `F v`, and how far they are from the truth.
+struct FisherProducts {
+  /// A way to the products.
+  struct Method {
+    let name: String
+    let isGradientFree, needsData: Bool
+    /// Whether samples are guided by it, or its error is all that is asked.
+    var guides = true
+    /// For a denoiser and the endpoints of a batch of points.
+    let products: @Sendable (any Denoiser, Tensor) -> ErasedProducts
+  }
+
+  /// A way chosen at run time.
+  struct ErasedProducts: FisherAccess {
+    struct At: FisherMatvec {
+      let base: any FisherMatvec
+      func matvec(_ v: Tensor) -> Tensor { base.matvec(v) }
+    }
+
+    private let at: @Sendable (Tensor, Double) -> At
+
+    init<F: FisherAccess>(_ base: F) where F.Operator: FisherMatvec {
+      at = { At(base: base.fisher(at: $0, time: $1)) }
+    }
+
+    func fisher(at x: Tensor, time t: Double) -> At { at(x, t) }
+  }
+
+  /// All of them over a data set.
+  static func methods(over data: Tensor, on schedule: any NoiseSchedule) -> [Method] {
+    let null = ErasedProducts(NullFisher(on: schedule))
+    let gaussian = ErasedProducts(GaussianFisher(data: data, on: schedule))
+    func retrieval(_ count: Int) -> ErasedProducts {
+      ErasedProducts(RetrievalFisher(data, nearest: count, on: schedule))
+    }
+    func fromData(_ name: String, guides: Bool = true, _ access: ErasedProducts) -> Method {
+      Method(name: name, isGradientFree: true, needsData: true, guides: guides) { _, _ in access }
+    }
+    return [
+      Method(name: "vjp", isGradientFree: false, needsData: false) { denoiser, _ in .init(VJPFisher(denoiser)) },
+      Method(name: "jvp", isGradientFree: false, needsData: false) { denoiser, _ in .init(JVPFisher(denoiser)) },
+      Method(name: "finite-difference", isGradientFree: true, needsData: false) { denoiser, _ in
+        .init(FiniteDifferenceFisher(denoiser))
+      },
+      Method(name: "endpoint", isGradientFree: true, needsData: false) {
+        .init(EndpointFisher($0, endpoint: $1))
+      },
+      Method(name: "centred", isGradientFree: true, needsData: false) {
+        .init(EndpointFisher($0, endpoint: $1, form: .centred))
+      },
+      Method(name: "null", isGradientFree: true, needsData: false) { _, _ in null },
+      fromData("gaussian", gaussian),
+      fromData("retrieval:8", guides: false, retrieval(8)),
+      fromData("retrieval:128", retrieval(128)),
+      fromData("retrieval:512", guides: false, retrieval(512)),
+      fromData("blended:128", ErasedProducts(BlendedFisher(data: data, nearest: 128, on: schedule))),
+    ]
+  }
+
+  /// The error of one way at one noise level.
+  struct Row: Encodable {
+    let world: World
+    let method: String
+    /// `σ/α`.
+    let noiseToSignal: Double
+    /// The mean of `|F̂v − Fv|/|Fv|` over the points.
+    let error: Double
+    /// What answered, where the access picks; nil elsewhere.
+    let choice: String?
+  }
+
+  /// Whose Fisher is meant.
+  enum World: String, CaseIterable, Encodable {
+    /// The known digits themselves, with their exact field.
+    case digits
+    /// A mixture of ten normal distributions with the digits' moments, of which the methods have as many draws as there are digits.
+    case mixture
+    /// The network, whose own truth is its VJP.
+    case network
+  }
+
+  static let ratios = [0.1, 0.25, 0.35, 0.5, 0.7, 1, 1.5, 3, 10]
+
+  /// The errors, for random directions at points of the marginal.
+  ///
+  /// Endpoints are those of the flow in ten steps; under the names with `, draw` they are draws of the posterior: the very data the
+  /// points were made from.
+  static func rows(_ digits: DigitSet, network: NetworkDenoiser, quick: Bool, seed: UInt64) throws -> [Row] {
+    let count = quick ? 40 : 200
+    let known = digits.known(.float64).flattened
+    let mixture = try mixture(of: known, digits.knownClasses!)
+    var generator = Generator(seed: seed + 50)
+    func pick(_ points: Tensor) -> Tensor {
+      points.selecting(Tensor.randomIntegers([count], in: 0..<points.batch, using: &generator))
+    }
+    let draws = mixture.sample(known.batch, using: &generator)
+    let worlds: [(World, any Denoiser, truth: (any ExactField)?, data: Tensor, origins: Tensor)] = [
+      (.digits, EmpiricalDenoiser(data: known, on: .edm), EmpiricalDenoiser(data: known, on: .edm), known, pick(known)),
+      (
+        .mixture, GaussianMixtureDenoiser(mixture, on: .edm), GaussianMixtureDenoiser(mixture, on: .edm), draws,
+        mixture.sample(count, using: &generator)
+      ),
+      (.network, network, nil, digits.known(.float32), pick(digits.heldOut(.float32))),
+    ]
+    var rows: [Row] = []
+    for (world, denoiser, truth, data, origins) in worlds {
+      let methods = methods(over: data, on: .edm)
+      let recommended = RecommendedFisher(data: data, of: world == .digits ? .points : .density, on: .edm)
+      for ratio in ratios {
+        let noise = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
+        let v = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
+        let x = origins + ratio * noise
+        let exact =
+          truth.map { ExactFisher($0).fisher(at: x, time: ratio).matvec(v) }
+          ?? VJPFisher(denoiser).fisher(at: x, time: ratio).matvec(v)
+        let end = PredictedEndpointFisher(denoiser).endpoint(of: x, at: ratio)
+        func add(_ name: String, _ access: ErasedProducts, choice: String? = nil) {
+          let error = (access.fisher(at: x, time: ratio).matvec(v) - exact).flattened.norm(-1)
+          rows.append(
+            Row(
+              world: world, method: name, noiseToSignal: ratio,
+              error: (error / exact.flattened.norm(-1)).mean().item, choice: choice))
+        }
+        for method in methods {
+          add(method.name, method.products(denoiser, end))
+          if truth != nil, method.name == "endpoint" || method.name == "centred" {
+            add("\(method.name), draw", method.products(denoiser, origins))
+          }
+        }
+        add("recommended", ErasedProducts(recommended), choice: "\(recommended.choice(at: ratio))")
+      }
+    }
+    return rows
+  }
+
+  /// Ten normal distributions with the moments of the digits of each class.
+  private static func mixture(of known: Tensor, _ classes: [Int]) throws -> GaussianMixture {
+    let parts = (0..<10).map { label in
+      known.selecting(Tensor(classes.indices.filter { classes[$0] == label }))
+    }
+    let means = Tensor.stacked(parts.map { $0.mean(0) })
+    // A pixel of no digit has no variance.
+    let ridge = 0.01 * Tensor.identity(known.shape[1])
+    let covariances = parts.map { part in
+      let centred = part - part.mean(0)
+      return centred.transposed.matmul(centred) / Double(part.batch) + ridge
+    }
+    return try GaussianMixture(means: means, covariances: .stacked(covariances))
+  }
+}

@@ -1,0 +1,58 @@
+import Scorefield
+
+/// What one evaluation of the Fisher and one product cost, for a batch of states of guided sampling.
+struct ProductMeter {
+  let world: GuidedDigits
+  let batch, repetitions: Int
+  let seed: UInt64
+
+  /// Noise levels within those that are guided.
+  private static let ratios = [3, 1, 0.4]
+
+  private func states(_ count: Int) -> (x: Tensor, v: Tensor) {
+    var generator = Generator(seed: seed + 60)
+    let known = world.digits.known(.float32)
+    let picked = known.selecting(Tensor.randomIntegers([count], in: 0..<known.batch, using: &generator))
+    return (picked, Tensor.normal([count, 8, 8], type: .float32, using: &generator))
+  }
+
+  private func product(_ method: FisherProducts.Method, _ denoiser: any Denoiser, _ x: Tensor, _ v: Tensor, _ t: Double)
+  {
+    _ = method.products(denoiser, x).fisher(at: x, time: t).matvec(v).sum().item
+  }
+
+  /// Of each, the median of many, taken in turn so that what else the machine does is the same for all.
+  func milliseconds(_ methods: [FisherProducts.Method]) -> [Double] {
+    let (x, v) = states(batch)
+    let noisy = Self.ratios.map { (t: $0, x: x + $0 * v) }
+    let clock = ContinuousClock()
+    var times = [[Double]](repeating: [], count: methods.count)
+    for repetition in 0..<(repetitions + 2) {
+      for (index, method) in methods.enumerated() {
+        let start = clock.now
+        for (t, x) in noisy { product(method, world.model, x, v, t) }
+        // The first two warm up.
+        if repetition >= 2 { times[index].append(1000 * (clock.now - start).seconds / Double(noisy.count)) }
+      }
+    }
+    return times.map { $0.sorted()[$0.count / 2] }
+  }
+
+  /// Of the denoiser, in one evaluation and product.
+  func evaluations(_ method: FisherProducts.Method) -> Int {
+    let (x, v) = states(2)
+    let denoiser = CountedDenoiser(world.model)
+    product(method, denoiser, x + v, v, 1)
+    return denoiser.counter.count
+  }
+
+  /// The points of the batch whose memory is measured.
+  static let memoryBatch = 1000
+
+  /// How far the resident memory rises above what it is before; nil where the system keeps no such record.
+  func memory(_ method: FisherProducts.Method) -> Int? {
+    let (x, v) = states(Self.memoryBatch)
+    let noisy = x + v
+    return MemoryRecord.rise { product(method, world.model, noisy, v, 1) }
+  }
+}
