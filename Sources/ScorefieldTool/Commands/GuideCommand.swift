@@ -91,7 +91,9 @@ struct GuideCommand: ParsableCommand {
     try common.start()
     let model = try source.loaded(type: asked, levels: levels)
     let type = model.type
-    let products = try given?.resolved(for: model, option: "--method")
+    // A network's own products by default need no gradient.
+    let isRecommended = given?.isAuto == true && model.field == nil
+    let products = isRecommended ? nil : try given?.resolved(for: model, option: "--method")
     try states.map(model.accepts)
     try reference.map(model.accepts)
     let points = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
@@ -115,8 +117,27 @@ struct GuideCommand: ParsableCommand {
     // The loss is asked once in every guided step.
     var moments = [begin]
     func lossOf(_ x: Tensor) -> Tensor { (measured.apply(x) - observed).flattened.squared().sum(-1) }
+    func steered(by fisher: (_ endpoint: Tensor) -> ErasedProducts) -> GuidedSamples {
+      guidedSample(
+        counted, from: first, along: grid,
+        guidance: AdjointGuidance(
+          guided: guideFrom..<guideTo, predictionSteps: predictionSteps, strength: strength),
+        fisher: fisher,
+        loss: {
+          moments.append(clock.now)
+          progress.show(moments.count - 1)
+          return lossOf($0)
+        })
+    }
     let found: GuidedSamples
-    if isPosterior {
+    var picked = products?.name ?? "dps"
+    if isRecommended {
+      let recommended =
+        points.map { RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule) }
+        ?? RecommendedFisher(counted)
+      picked = "\(recommended.choice(at: grid.times[guideFrom]))"
+      found = steered(by: { _ in ErasedProducts(recommended) })
+    } else if isPosterior {
       let guided = GuidedSteps(
         base: counted,
         by: ScoreGuidance.posterior(of: counted, measured, observed: observed, deviation: deviation),
@@ -127,20 +148,11 @@ struct GuideCommand: ParsableCommand {
     } else {
       let access = products!.access(
         of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
-      found = guidedSample(
-        counted, from: first, along: grid,
-        guidance: AdjointGuidance(
-          guided: guideFrom..<guideTo, predictionSteps: predictionSteps, strength: strength),
-        fisher: { endpoint in
-          // The end is known here, and need not be predicted at every node.
-          products!.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: endpoint, form: $0)) }
-            ?? ErasedProducts(access)
-        },
-        loss: {
-          moments.append(clock.now)
-          progress.show(moments.count - 1)
-          return lossOf($0)
-        })
+      // The end is known there, and need not be predicted at every node.
+      found = steered { endpoint in
+        products!.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: endpoint, form: $0)) }
+          ?? ErasedProducts(access)
+      }
     }
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
     let finalLoss = last.mean().item
@@ -154,7 +166,7 @@ struct GuideCommand: ParsableCommand {
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, loss: loss, measurement: measurement,
-        method: products?.name ?? "dps", outcome: found.outcome.rawValue, from: from, to: to, strength: strength,
+        method: picked, outcome: found.outcome.rawValue, from: from, to: to, strength: strength,
         steps: steps, guideFrom: guideFrom, guideTo: guideTo, predictionSteps: predictionSteps,
         samples: first.batch, dimension: model.dimension, meanLoss: numbers(means), secondsPerStep: numbers(times),
         meanFinalLoss: numbers([finalLoss])[0], out: out)

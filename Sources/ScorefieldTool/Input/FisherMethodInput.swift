@@ -26,6 +26,11 @@ struct FisherMethodInput {
     if case .exact = kind { true } else { false }
   }
 
+  /// Whether the model decides.
+  var isAuto: Bool {
+    if case .auto = kind { true } else { false }
+  }
+
   /// Whether it is an estimate from random probes.
   var isRandom: Bool {
     switch kind {
