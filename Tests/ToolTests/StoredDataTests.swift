@@ -133,8 +133,8 @@ import Testing
     return fisher("shards", "--stream", "--leave-one-out", "--rows", "0..4000")
   }
 
-  private func waitForParts(_ tool: Tool, _ process: Process) {
-    while process.isRunning, (FileIdentity(of: tool.path("f.safetensors.journal"))?.size ?? 0) < 150_000 {
+  private func waitForParts(_ tool: Tool, _ process: Process, beyond size: Int = 150_000) {
+    while process.isRunning, (FileIdentity(of: tool.path("f.safetensors.journal"))?.size ?? 0) < size {
       Thread.sleep(forTimeInterval: 0.005)
     }
   }
@@ -166,8 +166,14 @@ import Testing
           + "options, or remove the file\n")
       #expect(try tool.bytes(of: "f.safetensors.journal") == kept)
 
-      // What a killed process left half written is no part.
-      try Data(kept.dropLast(1000)).write(to: URL(filePath: tool.path("f.safetensors.journal")))
+      // What a killed process left half written is no part, nor is what a disk got wrong; and it may happen twice.
+      var torn = kept
+      if signal == SIGINT { torn[torn.count - 1] ^= 1 } else { torn.removeLast(1000) }
+      try torn.write(to: URL(filePath: tool.path("f.safetensors.journal")))
+      let twice = try tool.run(job + ["--resume"], sending: signal) {
+        waitForParts(tool, $0, beyond: kept.count + 50_000)
+      }
+      #expect(twice.status == (signal == SIGINT ? 130 : -SIGKILL))
       let again = try tool.run(job + ["--resume"])
       #expect(again.status == 0 && again.messages == "", "\(again.messages)")
       #expect(try tool.bytes(of: "f.safetensors") == whole)
