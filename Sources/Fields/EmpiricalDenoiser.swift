@@ -6,7 +6,7 @@ import ScorefieldTensorCore
 ///     lᵢ = log πᵢ − |x − α yᵢ|²/(2σ²),   w = softmax(l),   x̂₀ = Σᵢ wᵢ yᵢ
 ///
 /// Queries are answered in one stream over the points, which are not copied; memory does not grow with `B·N`. Numbers on
-/// the host go through the engine's own kernel (``FieldStream``); what is differentiated or batched by a transform goes
+/// the host go through the engine's own kernel (`FieldStream`); what is differentiated or batched by a transform goes
 /// through operations of tensors, tile by tile, with moments kept about the running mean.
 ///
 /// - Cost: `O(B·N·d)` for a batch of `B` points and `N` data points of dimension `d`.
