@@ -41,6 +41,8 @@ public struct CertifiedDenoiser: Denoiser {
   private let pointShape: [Int]
   private let plane: Subspace
   private let moments: Moments
+  /// The field of the coordinates.
+  private let inner: EmpiricalDenoiser
 
   /// The root of the data's mean squared distance from their mean, the unit of ``tolerance``.
   public var scale: Double { plane.scale }
@@ -75,6 +77,7 @@ public struct CertifiedDenoiser: Denoiser {
     let dimension = rows.shape[1]
     plane = Subspace(of: rows, upTo: rank ?? (dimension <= 128 ? dimension : Swift.max(64, dimension / 8)))
     moments = Moments(plane.coordinates, logWeights?.exp())
+    inner = EmpiricalDenoiser(data: plane.coordinates, weights: weights?.to(.float64), on: schedule)
   }
 
   /// Which way an answer came.
@@ -113,15 +116,11 @@ public struct CertifiedDenoiser: Denoiser {
         mean: flat.mean.to(x.elementType).reshaped(x.shape), errorBound: flat.bound,
         ways: Array(repeating: .flat, count: x.batch))
     }
-    let screen = Screen(
-      plane, queries, ratio, logWeights, nearest: nearest, roundoff: rows.elementType.roundoff)
-
-    var (means, bounds) = (screen.mean, screen.bound)
+    var (means, bounds) = reduced(queries, t)
     var ways = [Way](repeating: .reduced, count: x.batch)
     let open = (bounds .> limit).flags.enumerated().filter(\.element).map(\.offset)
     if !open.isEmpty {
-      let chosen = Tensor(open)
-      let near = near(queries.selecting(chosen), screen, chosen, ratio)
+      let near = near(queries.selecting(Tensor(open)), ratio)
       let isClose = (near.bound .<= limit).flags
       for (index, query) in open.enumerated() { ways[query] = isClose[index] ? .near : .dense }
       let rest = open.enumerated().filter { !isClose[$0.offset] }.map(\.element)
@@ -133,6 +132,26 @@ public struct CertifiedDenoiser: Denoiser {
       }
     }
     return Answer(mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds, ways: ways)
+  }
+
+  /// The sum over the coordinates.
+  private func reduced(_ queries: Tensor, _ t: Double) -> (mean: Tensor, bound: Tensor) {
+    let kernel = schedule.kernel(at: t)
+    let precision = 1 / (2 * kernel.noiseToSignal * kernel.noiseToSignal)
+    let deviations = queries - plane.centre
+    let inside = deviations.matmul(plane.axes.transposed)
+    let outside = (deviations - inside.matmul(plane.axes)).norm(-1)
+    let posterior = inner.posterior(kernel.alpha * inside, at: t)
+    let residual = plane.largestResidual
+    let eta = (2 * residual * outside + residual * residual) * precision
+    // What products of coordinates may round of a logit, and what may be missing of the spread.
+    let reach = inside.norm(-1) + plane.radius
+    let rounding = (0x1p-50 * precision) * reach.squared()
+    let spread = (posterior.covarianceTrace.clamped(0) + 0x1p-50 * plane.radius * plane.radius).sqrt()
+    return (
+      plane.centre + posterior.mean.matmul(plane.axes),
+      (2 * (eta + rounding)).clamped(nil, 50).expm1() * spread + residual + rows.elementType.roundoff * plane.radius
+    )
   }
 
   /// The first terms of the mean in `1/k²`; nil where that is hopeless for any query.
@@ -161,11 +180,10 @@ public struct CertifiedDenoiser: Denoiser {
   }
 
   /// The nearest points, exactly, and what all others may weigh.
-  private func near(
-    _ queries: Tensor, _ screen: Screen, _ chosen: Tensor, _ ratio: Double
-  ) -> (mean: Tensor, bound: Tensor) {
+  private func near(_ queries: Tensor, _ ratio: Double) -> (mean: Tensor, bound: Tensor) {
     let precision = 1 / (2 * ratio * ratio)
-    let (positions, next) = (screen.positions.selecting(chosen), screen.next.selecting(chosen))
+    let screen = Screen(plane, queries, nearest: nearest)
+    let (positions, next) = (screen.positions, screen.next)
     // A few queries at a time: their points are copied.
     let step = Swift.max(1, (1 << 22) / (nearest * queries.shape[1]))
     var (means, bounds): ([Tensor], [Tensor]) = ([], [])
@@ -204,24 +222,15 @@ private struct Moments {
   }
 }
 
-/// One stream over the coordinates: the mean as they have it with its bound, and the nearest points by their lower bounds.
+/// The nearest points by their lower bounds `|x̄_Q − z|² + (|x̄⊥| − |e|)²`, in one stream over the coordinates.
 private struct Screen {
-  /// `[B, d]` and `[B]`.
-  let mean, bound: Tensor
   /// The nearest by the bound, `[B, K]`, and the squared bound of the next one, `[B]`, infinite where there is none.
   let positions, next: Tensor
 
-  init(
-    _ plane: Subspace, _ queries: Tensor, _ ratio: Double, _ logWeights: Tensor?, nearest: Int, roundoff: Double
-  ) {
+  init(_ plane: Subspace, _ queries: Tensor, nearest: Int) {
     let deviations = queries - plane.centre
     let inside = deviations.matmul(plane.axes.transposed)
-    let outside =
-      plane.rank == queries.shape[1]
-      ? deviations.norm(-1, keeping: true) * 0 : (deviations - inside.matmul(plane.axes)).norm(-1, keeping: true)
-    let precision = 1 / (2 * ratio * ratio)
-
-    var sums = StreamedMoments(for: inside, along: nil, second: true)
+    let outside = (deviations - inside.matmul(plane.axes)).norm(-1, keeping: true)
     var (positions, bounds): (Tensor?, Tensor?)
     let count = plane.coordinates.batch
     let step = Swift.max(256, Swift.min(1 << 14, (1 << 19) / Swift.max(queries.batch, 1)))
@@ -229,17 +238,7 @@ private struct Screen {
     for first in stride(from: 0, to: count, by: step) {
       let range = first..<Swift.min(first + step, count)
       let tile = plane.coordinates[range]
-      let norms = tile.squared().sum(-1)
-      let distances = (squares + norms - 2 * inside.matmul(tile.transposed)).clamped(0)
-      var logits = distances * -precision
-      if let logWeights { logits += logWeights[range] }
-      let weights = sums.admit(logits)
-      let mass = weights.sum(-1, keeping: true)
-      let mean = weights.matmul(tile) / mass.clamped(StreamedMoments.negligibleMass)
-      sums.merge(
-        .init(
-          mass: mass, mean: mean,
-          spread: weights.matmul(norms.expanded(at: 1)) - mass * mean.squared().sum(-1, keeping: true), product: nil))
+      let distances = (squares + tile.squared().sum(-1) - 2 * inside.matmul(tile.transposed)).clamped(0)
       let below = distances + (outside - plane.residuals[range]).squared()
       let found = below.top(Swift.min(nearest + 1, range.count), largest: false)
       let places = found.positions + Double(first)
@@ -254,19 +253,11 @@ private struct Screen {
     }
     self.positions = positions!.narrowed(1, from: 0, count: nearest)
     // Roundings of distances by products.
-    let reach = squares.sqrt() + plane.radius
-    let slack = 0x1p-50 * (reach * reach).squeezed(-1)
+    let reach = (squares.sqrt() + plane.radius).squeezed(-1)
     next =
       count > nearest
-      ? (bounds![Axis.all, nearest] - slack).clamped(0) : .full([queries.batch], .infinity)
-
-    mean = plane.centre + sums.mean.matmul(plane.axes)
-    let residual = plane.largestResidual
-    let eta = (2 * residual * outside.squeezed(-1) + residual * residual) * precision
-    // Products of coordinates cancel in distances, as those of the spread do.
-    let rounding = (0x1p-50 * precision) * (reach * reach).squeezed(-1)
-    let spread = (sums.spread!.clamped(0) + 0x1p-50 * plane.radius * plane.radius).sqrt()
-    bound = (2 * (eta + rounding)).clamped(nil, 50).expm1() * spread + residual + roundoff * plane.radius
+      ? (bounds![Axis.all, nearest] - 0x1p-50 * reach.squared()).clamped(0)
+      : .full([queries.batch], .infinity, on: queries.device)
   }
 }
 

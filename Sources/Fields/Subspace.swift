@@ -31,8 +31,10 @@ struct Subspace: Sendable {
   init(of rows: Tensor, upTo limit: Int) {
     let (count, dimension) = (rows.batch, rows.shape[1])
     let (type, device) = (rows.elementType, rows.device)
-    let centre = (rows.steadySum / Double(count)).to(.float32).to(.float64)
     let tiles = stride(from: 0, to: count, by: Self.tile).map { $0..<Swift.min($0 + Self.tile, count) }
+    // To the last digit: a centre beside the plane would be one dimension more.
+    let centre =
+      tiles.reduce(Tensor.zeros([dimension], on: device)) { $0 + rows[$1].to(.float64).sum(0) } / Double(count)
     let squares = Tensor.concatenated(tiles.map { (rows[$0].to(.float64) - centre).squared().sum(-1) })
     (scale, radius) = (squares.mean().item.squareRoot(), squares.max().item.squareRoot())
     self.centre = centre
@@ -49,11 +51,24 @@ struct Subspace: Sendable {
         return (coordinates, rank == dimension ? squares[range] * 0 : (deviations - coordinates.matmul(axes)).norm(-1))
       }
       let residuals = Tensor.concatenated(parts.map(\.1))
+      let coordinates = Tensor.concatenated(parts.map(\.0))
       let largest = residuals.max().item
       let roundings = scale * (type == .float64 ? 0x1p-49 : 0x1p-22)
-      if rank == limit || largest <= roundings {
-        (self.axes, coordinates, self.residuals) = (axes, .concatenated(parts.map(\.0)), residuals)
-        largestResidual = largest
+      if largest <= roundings, rank < dimension {
+        // Doubling went too far: the directions that hold nothing but roundings go.
+        // Not the eigenvalues of a square, which hold half the digits.
+        let (_, values, rows) = coordinates.qr().r.svd()
+        let kept = Swift.max(1, (values .> Double(count).squareRoot() * roundings / 2).to(.int64).sum().integers[0])
+        let turn = rows[..<kept].transposed
+        self.axes = turn.transposed.matmul(axes)
+        self.coordinates = coordinates.matmul(turn)
+        let rest = coordinates - self.coordinates.matmul(turn.transposed)
+        self.residuals = (residuals.squared() + rest.squared().sum(-1)).sqrt()
+        largestResidual = self.residuals.max().item
+        return
+      }
+      if rank == limit {
+        (self.axes, self.coordinates, self.residuals, largestResidual) = (axes, coordinates, residuals, largest)
         return
       }
       rank = Swift.min(2 * rank, limit)

@@ -6,7 +6,9 @@ import ScorefieldTensorCore
 /// Products of the Fisher without a gradient, from what was measured to serve best at each noise level with what is at hand.
 ///
 /// With data, and for the density they are draws of, which is what a network learns: the normal distribution with their covariance, at
-/// every noise level; guided by it samples reach the loss that they reach by the VJP. With data and for themselves, the exact field
+/// every noise level. On digits it was the nearest to a network's own products of all that ask no network, and guided by it samples reached the
+/// loss they reach by the VJP, but where only the last steps were guided, at σ/α about 0.35. Of clusters that are narrow against their
+/// distance it is no nearer than the baseline at noise between the two lengths. With data and for themselves, the exact field
 /// of a data set, with `δ` the distance of a point to its nearest neighbour and `s²` the data's total variance:
 ///
 ///     σ/α ≤ δ/6   the baseline I/σ²          ≤ 0.7 s   the nearest 512 points

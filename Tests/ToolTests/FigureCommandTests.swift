@@ -93,6 +93,7 @@ import Testing
     }
     struct Verdict: Decodable {
       let goal, method: String
+      let reached_at: [Int]
       let reaches_vjp, reaches_vjp_within_error, is_within_half_the_time: Bool
     }
     struct Recommendation: Decodable {
@@ -145,6 +146,11 @@ import Testing
       #expect(found.costs.map(\.network_evaluations) == [1, 1, 2, 1, 1, 0, 0, 0, 0])
       #expect(found.costs.map(\.is_gradient_free) == [false, false, true, true, true, true, true, true, true])
       #expect(found.costs[0].share_of_vjp == 1 && found.costs.allSatisfy { $0.milliseconds > 0 })
+      for verdict in found.verdicts {
+        let row = found.rows.first { $0.goal == verdict.goal && $0.method == verdict.method && $0.guided_steps == 3 }!
+        #expect(verdict.reached_at == (row.excess <= 0 ? [3] : []) && verdict.reaches_vjp == (row.excess <= 0))
+        #expect(verdict.reaches_vjp_within_error == (row.excess <= 2 * row.excess_error))
+      }
       #expect(found.verdicts.count == 16 && found.recommendation.method == "gaussian")
       #expect(found.recommendation.share_of_vjp < 0.5 && found.recommendation.verdicts.count == 2)
       #expect(

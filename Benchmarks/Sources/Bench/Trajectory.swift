@@ -9,20 +9,20 @@ enum TrajectoryData: String, CaseIterable {
   /// Independent pixels, in which there is nothing to find.
   case noise
 
-  func points(_ count: Int) -> Tensor {
+  func points(_ count: Int, type: ElementType) -> Tensor {
     var generator = Generator(seed: 0)
-    func normal(_ shape: [Int]) -> Tensor { .normal(shape, type: .float32, using: &generator) }
+    func normal(_ shape: [Int]) -> Tensor { .normal(shape, type: type, using: &generator) }
     let data: Tensor
     switch self {
     case .noise: data = normal([count, 3072])
     case .photographs:
-      data = normal([count, 3072]) * Tensor((1...3072).map { 1 / Double($0) }, shape: [3072]).to(.float32)
+      data = normal([count, 3072]) * Tensor((1...3072).map { 1 / Double($0) }, shape: [3072]).to(type)
     case .smooth:
       // Lines through eight values, at 32 places.
       let places = (0..<32).map { Double($0) * 7 / 31 }
       let line = Tensor(
         places.flatMap { place in (0..<8).map { max(0, 1 - abs(place - Double($0))) } }, shape: [32, 8]
-      ).to(.float32)
+      ).to(type)
       data = .einsum("ih,jw,bchw->bcij", line, line, normal([count, 3, 8, 8])).flattened
     }
     return data / data.squared().mean().item.squareRoot()
@@ -30,19 +30,20 @@ enum TrajectoryData: String, CaseIterable {
 }
 
 /// An exact denoiser along 18 noise levels, from σ = 80 to 0.002, as 18 dense sums and as each level allows.
-func trajectory(of kind: TrajectoryData, points count: Int, batch: Int) -> Comparison {
+func trajectory(of kind: TrajectoryData, _ type: ElementType, points count: Int, batch: Int) -> Comparison {
   Comparison(
-    title: "18 Karras steps through the exact field of \(kind.rawValue), N = \(count), d = 3,072, B = \(batch), float32",
+    title:
+      "18 Karras steps through the exact field of \(kind.rawValue), N = \(count), d = 3,072, B = \(batch), \(type.rawValue)",
     rounds: 1, peer: Peer(script: nil, arguments: [])
   ) {
-    let data = kind.points(count)
+    let data = kind.points(count, type: type)
     let clock = ContinuousClock()
     let begin = clock.now
     let model = CertifiedDenoiser(data: data, on: .edm)
     let setup = clock.now - begin
     var generator = Generator(seed: 1)
     let grid = TimeGrid.karras(17, over: .edm, from: 80, to: 0.002)
-    var x = 80 * Tensor.normal([batch, 3072], type: .float32, using: &generator)
+    var x = 80 * Tensor.normal([batch, 3072], type: type, using: &generator)
     _ = model.denoise(x, at: 80)
 
     var (dense, certified) = (Duration.zero, Duration.zero)
@@ -61,7 +62,7 @@ func trajectory(of kind: TrajectoryData, points count: Int, batch: Int) -> Compa
     }
     let total = Double(grid.times.count * batch)
     func figure(_ name: String, _ value: Double, _ unit: String) -> Figure {
-      Figure(name: "\(kind.rawValue).\(name)", value: value, unit: unit)
+      Figure(name: "\(kind.rawValue).\(type.rawValue).\(name)", value: value, unit: unit)
     }
     return [
       figure("build", setup.inSeconds, "s"), figure("dense", dense.inSeconds, "s"),

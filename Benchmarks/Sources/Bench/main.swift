@@ -14,7 +14,13 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
       ]
     }
   ),
-  ("trajectory", { TrajectoryData.allCases.map { trajectory(of: $0, points: 50_000, batch: 64) } }),
+  (
+    "trajectory",
+    {
+      [trajectory(of: .smooth, .float64, points: 50_000, batch: 64)]
+        + TrajectoryData.allCases.map { trajectory(of: $0, .float32, points: 50_000, batch: 64) }
+    }
+  ),
   ("exact-field-sizes", exactFields),
   ("unet", unetTrainings),
   ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),

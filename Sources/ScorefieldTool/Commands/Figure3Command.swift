@@ -117,11 +117,16 @@ struct Figure3Command: ParsableCommand {
     }.map(\.method)
     func list(_ names: [String]) -> String { names.isEmpty ? "none" : names.joined(separator: ", ") }
     let recommended = figure.recommendation
+    let reached = recommended.verdicts.map { verdict in
+      let counts = verdict.reachedAt.map { "\($0)" }
+      return "\(list(counts)) (\(verdict.goal.rawValue))"
+    }
     return
       "Without a gradient, in no more than half of the VJP's time and with no more than its loss at every number of "
       + "guided steps, for both goals: \(list(kept)); within two standard errors: \(list(near)). The recommended way is "
-      + "\(recommended.method): it takes \(significant(recommended.shareOfVjp, 2)) of the VJP's time per product, and its loss is at "
-      + "most \(fixed(recommended.largestExcess, 1)) standard errors above the VJP's."
+      + "\(recommended.method): it takes \(significant(recommended.shareOfVjp, 2)) of the VJP's time per product and reaches its "
+      + "loss at these numbers of guided steps: \(reached.joined(separator: ", ")); where it does not, it is at most "
+      + "\(fixed(recommended.largestExcess, 1)) standard errors above."
   }
 
   /// Every number, a line each.

@@ -83,7 +83,9 @@ struct Figure3 {
   struct Verdict: Encodable {
     let goal: Goal
     let method: String
-    /// At every number of guided steps, and within two standard errors of the paired difference.
+    /// The numbers of guided steps, but none, at which its loss is not above the VJP's.
+    let reachedAt: [Int]
+    /// Whether these are all, and whether they are within two standard errors of the paired difference.
     let reachesVjp, reachesVjpWithinError: Bool
     let isWithinHalfTheTime: Bool
   }
@@ -167,7 +169,8 @@ struct Figure3 {
       costs.filter { $0.method != "vjp" }.map { cost in
         let own = rows.filter { $0.goal == goal && $0.method == cost.method && $0.guidedSteps > 0 }
         return Verdict(
-          goal: goal, method: cost.method, reachesVjp: own.allSatisfy { $0.excess <= 0 },
+          goal: goal, method: cost.method, reachedAt: own.filter { $0.excess <= 0 }.map(\.guidedSteps),
+          reachesVjp: own.allSatisfy { $0.excess <= 0 },
           reachesVjpWithinError: own.allSatisfy { $0.excess <= 2 * $0.excessError },
           isWithinHalfTheTime: cost.shareOfVjp <= 0.5)
       }
