@@ -352,7 +352,8 @@ static bool weigh(const Query &query, Group &group, const Block &rows, T *logits
     // What is so much smaller than the second largest may be so much less exact.
     double depth = 1 + __builtin_log2(error / Types<T>::tolerance);
     if (single[lane] || depth > Types<T>::span) depth = Types<T>::span;
-    const T bound = T(double(second[lane]) - depth - 2 * error);
+    // The error is a typical one; of many logits some are several times as far off.
+    const T bound = T(double(second[lane]) - depth - 8 * error);
     bounds[lane] = bound > T(nothing) ? bound : T(nothing);
     searching = searching || here[lane] >= bounds[lane];
   }
