@@ -84,18 +84,24 @@ FIELD_INLINE V smaller(V a, V b) {
 
 // ------------------------------------------------------------------------------------------------------------ copying
 
-/// Copies columns of the strips [from, to) of n rows, about the centre, and adds |y|² of what was copied to `squares`.
+/// Copies columns of the strips [from, to) of the rows [begin, n), about the centre, and adds their |y|² to `squares`.
 template <class Store, class T>
-FIELD_INLINE void copy(const Query &query, const Store *rows, int64_t n, int64_t from, int64_t to, const T *centre, T *out,
-                       double *squares) {
+FIELD_INLINE void copy(const Query &query, const Store *rows, int64_t begin, int64_t n, int64_t from, int64_t to,
+                       const T *centre, T *out, double *squares) {
   using V = typename Types<T>::V;
   typedef Store S __attribute__((vector_size(width<T> * sizeof(Store)), aligned(sizeof(Store)), may_alias));
   const int64_t d = query.dimension;
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = begin; i < n; i++) {
     const Store *row = rows + i * d;
     V square{};
     double tail = 0;
     for (int64_t s = from; s < to; s++) {
+      if (s > from && s % chunk == 0) {
+        // As if every chunk were copied alone.
+        for (int k = 0; k < width<T>; k++) tail += square[k];
+        squares[i] += tail;
+        square = V{}, tail = 0;
+      }
       T *target = out + (s * block + i) * strip<T>;
       int64_t column = s * strip<T>;
       if (column + strip<T> <= d) {
@@ -346,7 +352,8 @@ static bool weigh(const Query &query, Group &group, const Block &rows, T *logits
     // What is so much smaller than the second largest may be so much less exact.
     double depth = 1 + __builtin_log2(error / Types<T>::tolerance);
     if (single[lane] || depth > Types<T>::span) depth = Types<T>::span;
-    const T bound = T(double(second[lane]) - depth - 2 * error);
+    // The error is a typical one; of many logits some are several times as far off.
+    const T bound = T(double(second[lane]) - depth - 8 * error);
     bounds[lane] = bound > T(nothing) ? bound : T(nothing);
     searching = searching || here[lane] >= bounds[lane];
   }
@@ -482,17 +489,28 @@ static void visit_wide(const Query &query, Group &group, const Block &rows, int6
   T *logits = (T *)scratch.logits, *projections = query.directions ? (T *)scratch.projections : nullptr;
   for (int64_t i = 0; i < n; i++) scratch.squares[i] = 0;
 
-  for (int64_t s = 0; s < strips; s += chunk) {
-    const int64_t end = s + chunk < strips ? s + chunk : strips;
-    copy<Store, T>(query, (const Store *)rows.values, n, s, end, (const T *)query.centre_narrow, packed, scratch.squares);
-    for (int64_t p = from; p < to; p++)
-      for (int64_t i = 0; i < n; i += tile) {
-        const T *place = packed + (s * block + i) * strip<T>;
-        const int64_t lanes = (p * stride + s * strip<T>)*panel, out = ((p - from) * block + i) * panel;
-        dots<T, NV>(place, (const T *)query.lanes + lanes, end - s, logits + out, s > 0);
-        if (projections)
-          dots<T, NV>(place, (const T *)query.direction_lanes + lanes, end - s, projections + out, s > 0);
-      }
+  auto multiply = [&](int64_t p, int64_t i, int64_t s) __attribute__((always_inline)) {
+    const int64_t count = s + chunk < strips ? chunk : strips - s;
+    const T *place = packed + (s * block + i) * strip<T>;
+    const int64_t lanes = (p * stride + s * strip<T>)*panel, out = ((p - from) * block + i) * panel;
+    dots<T, NV>(place, (const T *)query.lanes + lanes, count, logits + out, s > 0);
+    if (projections) dots<T, NV>(place, (const T *)query.direction_lanes + lanes, count, projections + out, s > 0);
+  };
+  if (to - from == 1) {
+    // Few queries wait for memory, which is fastest row by row.
+    for (int64_t i = 0; i < n; i += tile) {
+      const int64_t count = n - i < tile ? n - i : tile;
+      copy<Store, T>(query, (const Store *)rows.values, i, i + count, 0, strips, (const T *)query.centre_narrow, packed,
+                     scratch.squares);
+      for (int64_t s = 0; s < strips; s += chunk) multiply(from, i, s);
+    }
+  } else {
+    for (int64_t s = 0; s < strips; s += chunk) {
+      copy<Store, T>(query, (const Store *)rows.values, 0, n, s, s + chunk < strips ? s + chunk : strips,
+                     (const T *)query.centre_narrow, packed, scratch.squares);
+      for (int64_t p = from; p < to; p++)
+        for (int64_t i = 0; i < n; i += tile) multiply(p, i, s);
+    }
   }
 
   Block found = rows;

@@ -5,7 +5,7 @@ public enum Threads {
   /// How many threads one operation may use.
   ///
   /// The same count gives the same bits. Between counts, matrix products and sums may differ in the last bits; the
-  /// generator does not, nor do the exact fields of `float64` points between one thread and two.
+  /// generator does not, nor do the exact fields of points.
   public static var count: Int {
     get { Int(Engine.api.threads()) }
     set {

@@ -24,9 +24,11 @@ import Testing
         let seed = 1000 + index
         let x = (data[0..<200] + t * SplitMix(seed: seed).unit([200, 40]).to(type))
         let answer = model.certified(x, at: t)
+        // The truth itself rounds logits of up to 2¹⁴.
         let error = (answer.mean.to(.float64) - truth.denoise(x.to(.float64), at: t)).norm(-1)
         #expect(
-          (error .<= answer.errorBound).all(), "\(type) \(beside) at \(t): \(((error / answer.errorBound).max().item))")
+          (error .<= answer.errorBound + 1e-11).all(),
+          "\(type) \(beside) at \(t): \(((error / answer.errorBound).max().item))")
         for way in answer.ways { counts[way, default: 0] += 1 }
         for (way, bound) in zip(answer.ways, answer.errorBound.doubles) where way != .dense {
           #expect(bound <= 1e-4 * model.scale)
