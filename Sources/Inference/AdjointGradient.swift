@@ -33,6 +33,7 @@ public struct AdjointGradient: Sendable {
 ///   - finalDenoise: Whether the end is the estimate at the last state, or that state.
 ///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
 /// - Returns: The end, its loss and the gradient.
+/// - Throws: What the loss throws.
 ///
 /// Source: Wang et al. 2025, arXiv:2505.23264, section 5 and eq. 18; that pairing each step with its own adjoint makes the gradient
 /// exact: Matsubara, Miyatake & Yaguchi 2021, arXiv:2102.09750.
@@ -55,6 +56,7 @@ public func adjointGradient<F: FisherAccess, E: Error>(
 ///   - finalDenoise: Whether the end is the estimate at the last state, or that state.
 ///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
 /// - Returns: The end, its loss and the gradient.
+/// - Throws: What the loss throws.
 public func adjointGradient<F: FisherAccess, E: Error>(
   at x: Tensor, under denoiser: any Denoiser, fisher: (_ endpoint: Tensor) -> F, stepping step: some AdjointStep,
   along grid: TimeGrid,

@@ -48,11 +48,9 @@ extension RungeKutta: AdjointStep {
     return step(x, from: t, to: s, in: ProbabilityFlow(denoiser), memory: &memory)
   }
 
-  /// Stage by stage from the last, with `v = (σ̇/σ) x + (α̇ − σ̇ α/σ) x̂₀(x)`:
+  /// Stage by stage from the last; the stages are computed anew, and nothing but the state is kept.
   ///
-  ///     μᵢ = h (bᵢ λ_s + Σⱼ aⱼᵢ wⱼ),   wᵢ = (∂v/∂x)ᵀ μᵢ,   λ_t = λ_s + Σᵢ wᵢ
-  ///
-  /// The stages are computed anew: nothing but the state is kept.
+  ///     v = (σ̇/σ) x + (α̇ − σ̇ α/σ) x̂₀(x),   μᵢ = h (bᵢ λ_s + Σⱼ aⱼᵢ wⱼ),   wᵢ = (∂v/∂x)ᵀ μᵢ,   λ_t = λ_s + Σᵢ wᵢ
   public func pullback(
     _ gradient: Tensor, at x: Tensor, from t: Double, to s: Double, under denoiser: any Denoiser,
     response: (_ x: Tensor, _ t: Double, _ eta: Tensor) -> Tensor

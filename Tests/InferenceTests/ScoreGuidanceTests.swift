@@ -128,10 +128,15 @@ import Testing
 /// Sampling that is steered by a loss of where it leads.
 @Suite struct AdjointGuidanceTests {
   // Smooth data: the end of a path to a point does not depend on where it began.
-  private let field = GaussianMixtureDenoiser(
-    try! GaussianMixture(
-      means: SplitMix(seed: 71).symmetric([6, 4]), standardDeviations: Tensor([0.3, 0.4, 0.5, 0.3, 0.4, 0.5])), on: .edm
-  )
+  private let field: GaussianMixtureDenoiser
+
+  init() throws {
+    field = GaussianMixtureDenoiser(
+      try GaussianMixture(
+        means: SplitMix(seed: 71).symmetric([6, 4]), standardDeviations: Tensor([0.3, 0.4, 0.5, 0.3, 0.4, 0.5])),
+      on: .edm)
+  }
+
   private let grid = TimeGrid.karras(20, over: .edm, from: 20, to: 0.05)
   private let start = 20 * SplitMix(seed: 72).unit([40, 4])
   private let target = Tensor([0.5, -0.5, 0.2, 0])
