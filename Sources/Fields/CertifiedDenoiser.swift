@@ -12,10 +12,10 @@ import ScorefieldTensorCore
 ///
 ///       x̂₀ ≈ c + Q (E z + Cov(z, s))
 ///
-/// - *reduced*: the data lie near a plane, `y = c + Q z + e`; the sum runs over the coordinates `z` alone. With
-///   `η = (2|x̄⊥| ρ + ρ²)/(2k²)`, `ρ = max |e|` and `k = σ/α`, no weight is off by more than the factor `e^{2η}`, so
+/// - *reduced*: the data lie near a plane, `y = c + Q z + e`; the sum runs over the coordinates `z` alone. No logit is off by
+///   more than `|e| (|x̄⊥| + |e|/2)/k²`, nor by more than `η`, the same of the largest residual `ρ`, and so with `k = σ/α`
 ///
-///       |δx̂₀| ≤ (e^{2η} − 1) √(tr C) + ρ
+///       |δx̂₀| ≤ e^{2η} √(E|e|²) (|x̄⊥| + ρ/2)/k² √(tr C) + ρ
 ///
 /// - *near*: only few points matter. `|x̄ − y|² ≥ |x̄_Q − z|² + (|x̄⊥| − |e|)²` orders the data; the nearest by that bound are summed
 ///   exactly, in `float64`, and with `L²` the bound of the next one all others weigh at most `w = e^{−L²/2k²}` together:
@@ -41,8 +41,11 @@ public struct CertifiedDenoiser: Denoiser {
   private let pointShape: [Int]
   private let plane: Subspace
   private let moments: Moments
-  /// The field of the coordinates.
+  /// The field of the coordinates, and of `|e|²` as one more that is too small to be seen in a distance: its mean is
+  /// `E|e|²`, in units of `residualUnit`.
   private let inner: EmpiricalDenoiser
+  private let residualUnit: Double
+  private let screen: Screen
 
   /// The root of the data's mean squared distance from their mean, the unit of ``tolerance``.
   public var scale: Double { plane.scale }
@@ -75,10 +78,19 @@ public struct CertifiedDenoiser: Denoiser {
     (rows, pointShape) = (data.flattened, Array(data.shape.dropFirst()))
     logWeights = weights.map { ($0.to(.float64) / $0.to(.float64).sum()).log() }
     let dimension = rows.shape[1]
-    plane = Subspace(of: rows, upTo: rank ?? (dimension <= 128 ? dimension : Swift.max(64, dimension / 8)))
+    let plane = Subspace(of: rows, upTo: rank ?? (dimension <= 128 ? dimension : Swift.max(64, dimension / 8)))
+    self.plane = plane.bare
     moments = Moments(plane.coordinates, logWeights?.exp())
-    inner = EmpiricalDenoiser(data: plane.coordinates, weights: weights?.to(.float64), on: schedule)
+    let largest = plane.largestResidual
+    residualUnit = largest > 0 ? largest * largest / (Self.hidden * plane.radius) : 1
+    inner = EmpiricalDenoiser(
+      data: .concatenated([plane.coordinates, (plane.residuals.squared() / residualUnit).expanded(at: 1)], -1),
+      weights: weights?.to(.float64), on: schedule)
+    screen = Screen(plane, type: rows.elementType)
   }
+
+  /// How large the coordinate of the residuals may be beside the radius.
+  private static let hidden = 0x1p-30
 
   /// Which way an answer came.
   public enum Way: String, Sendable, Codable { case flat, reduced, near, dense }
@@ -116,20 +128,23 @@ public struct CertifiedDenoiser: Denoiser {
         mean: flat.mean.to(x.elementType).reshaped(x.shape), errorBound: flat.bound,
         ways: Array(repeating: .flat, count: x.batch))
     }
-    var (means, bounds) = reduced(queries, t)
-    var ways = [Way](repeating: .reduced, count: x.batch)
-    let open = (bounds .> limit).flags.enumerated().filter(\.element).map(\.offset)
-    if !open.isEmpty {
-      let near = near(queries.selecting(Tensor(open)), ratio)
-      let isClose = (near.bound .<= limit).flags
-      for (index, query) in open.enumerated() { ways[query] = isClose[index] ? .near : .dense }
-      let rest = open.enumerated().filter { !isClose[$0.offset] }.map(\.element)
-      (means, bounds) = (means.putting(near.mean, at: open), bounds.putting(near.bound, at: open))
-      if !rest.isEmpty {
-        let dense = whole.denoise(x.selecting(Tensor(rest)), at: t).flattened
-        means = means.putting(dense, at: rest)
-        bounds = bounds.putting(Tensor.full([rest.count], denseBound(rest, queries, ratio), on: x.device), at: rest)
-      }
+    // Data that leave their plane by more than that are not summed in it; others have no need of their nearest points.
+    let isPlane = plane.largestResidual <= limit
+    var means = queries
+    var bounds = Tensor.full([x.batch], .infinity, on: x.device)
+    if isPlane {
+      (means, bounds) = reduced(queries, t)
+    } else {
+      let close = near(Array(0..<x.batch), queries, ratio, within: limit)
+      (means, bounds) = (means.putting(close.mean, at: close.positions), bounds.putting(close.bound, at: close.positions))
+    }
+    let rest = (bounds .> limit).flags.enumerated().filter(\.element).map(\.offset)
+    var ways = [Way](repeating: isPlane ? .reduced : .near, count: x.batch)
+    if !rest.isEmpty {
+      for query in rest { ways[query] = .dense }
+      let dense = whole.denoise(x.selecting(Tensor(rest)), at: t).flattened
+      means = means.putting(dense, at: rest)
+      bounds = bounds.putting(Tensor.full([rest.count], denseBound(rest, queries, ratio), on: x.device), at: rest)
     }
     return Answer(mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds, ways: ways)
   }
@@ -141,16 +156,21 @@ public struct CertifiedDenoiser: Denoiser {
     let deviations = queries - plane.centre
     let inside = deviations.matmul(plane.axes.transposed)
     let outside = (deviations - inside.matmul(plane.axes)).norm(-1)
-    let posterior = inner.posterior(kernel.alpha * inside, at: t)
+    let zero = Tensor.zeros([queries.batch, 1], on: queries.device)
+    let posterior = inner.posterior(.concatenated([kernel.alpha * inside, zero], -1), at: t)
+    let mean = posterior.mean.narrowed(1, from: 0, count: rank)
+    let meanResidual = (posterior.mean.narrowed(1, from: rank, count: 1).squeezed(-1) * residualUnit).clamped(0).sqrt()
     let residual = plane.largestResidual
-    let eta = (2 * residual * outside + residual * residual) * precision
-    // What products of coordinates may round of a logit, and what may be missing of the spread.
+    let pull = (outside + residual / 2) * (2 * precision)
+    // What products of coordinates and the coordinate of the residuals may change of a logit, and what may be missing of
+    // the spread.
     let reach = inside.norm(-1) + plane.radius
-    let rounding = (0x1p-50 * precision) * reach.squared()
+    let rounding = precision * (0x1p-50 * reach.squared() + (Self.hidden * plane.radius) * (Self.hidden * plane.radius))
     let spread = (posterior.covarianceTrace.clamped(0) + 0x1p-50 * plane.radius * plane.radius).sqrt()
+    let growth = (2 * (pull * residual + rounding)).clamped(nil, 50).exp()
     return (
-      plane.centre + posterior.mean.matmul(plane.axes),
-      (2 * (eta + rounding)).clamped(nil, 50).expm1() * spread + residual + rows.elementType.roundoff * plane.radius
+      plane.centre + mean.matmul(plane.axes),
+      growth * (pull * meanResidual + rounding) * spread + residual + rows.elementType.roundoff * plane.radius
     )
   }
 
@@ -179,26 +199,59 @@ public struct CertifiedDenoiser: Denoiser {
     return rows.elementType.roundoff * (2 * logit * plane.scale + plane.radius)
   }
 
+  /// The queries whose nearest points are enough, their means and the bounds.
+  ///
+  /// A few are tried first: where none of them is near its points, the others are hardly.
+  private func near(
+    _ open: [Int], _ queries: Tensor, _ ratio: Double, within limit: Double
+  ) -> (positions: [Int], mean: Tensor, bound: Tensor) {
+    func tried(_ asked: [Int]) -> (positions: [Int], mean: Tensor, bound: Tensor) {
+      let points = queries.selecting(Tensor(asked))
+      let found = screen.nearest(nearest, to: points, plane)
+      // Mostly one point is enough.
+      var (mean, bound) = sum(points, found, 1, ratio)
+      let more = (bound .> limit).flags.enumerated().filter(\.element).map(\.offset)
+      if !more.isEmpty, nearest > 1 {
+        let others = sum(points.selecting(Tensor(more)), found.selecting(Tensor(more)), nearest, ratio)
+        (mean, bound) = (mean.putting(others.mean, at: more), bound.putting(others.bound, at: more))
+      }
+      let isClose = (bound .<= limit).flags
+      let kept = Tensor(asked.indices.filter { isClose[$0] })
+      return (zip(asked, isClose).filter(\.1).map(\.0), mean.selecting(kept), bound.selecting(kept))
+    }
+    let stride = Swift.max(1, open.count / Self.probes)
+    let first = open.enumerated().filter { $0.offset % stride == 0 }.map(\.element)
+    let found = tried(first)
+    let others = open.enumerated().filter { $0.offset % stride != 0 }.map(\.element)
+    guard !found.positions.isEmpty, !others.isEmpty else { return found }
+    let more = tried(others)
+    return (
+      found.positions + more.positions, .concatenated([found.mean, more.mean]),
+      .concatenated([found.bound, more.bound])
+    )
+  }
+
+  private static let probes = 4
+
   /// The nearest points, exactly, and what all others may weigh.
-  private func near(_ queries: Tensor, _ ratio: Double) -> (mean: Tensor, bound: Tensor) {
+  private func sum(_ queries: Tensor, _ found: Screen.Found, _ count: Int, _ ratio: Double) -> (mean: Tensor, bound: Tensor)
+  {
     let precision = 1 / (2 * ratio * ratio)
-    let screen = Screen(plane, queries, nearest: nearest)
-    let (positions, next) = (screen.positions, screen.next)
     // A few queries at a time: their points are copied.
-    let step = Swift.max(1, (1 << 22) / (nearest * queries.shape[1]))
+    let step = Swift.max(1, (1 << 20) / (count * queries.shape[1]))
     var (means, bounds): ([Tensor], [Tensor]) = ([], [])
     for first in stride(from: 0, to: queries.batch, by: step) {
       let range = first..<Swift.min(first + step, queries.batch)
-      let places = positions[range].reshaped([-1])
-      let shape = [range.count, nearest, queries.shape[1]]
+      let places = found.positions[range].narrowed(1, from: 0, count: count).reshaped([-1])
+      let shape = [range.count, count, queries.shape[1]]
       let points = rows.selecting(places).reshaped(shape).to(.float64)
       let differences = points - queries[range].expanded(at: 1)
-      let prior = logWeights?.selecting(places).reshaped([range.count, nearest])
+      let prior = logWeights?.selecting(places).reshaped([range.count, count])
       let logits = differences.squared().sum(-1) * -precision + (prior ?? .full([1, 1], -.log(Double(rows.batch))))
       let weights = logits.softmax(-1)
       let mean = queries[range] + weights.expanded(at: 1).matmul(differences).squeezed(1)
       // All that is left out together, beside what is there.
-      let rest = (next[range] * -precision - logits.logSumExp(-1)).exp()
+      let rest = (found.below[range][Axis.all, count] * -precision - logits.logSumExp(-1)).exp()
       let reach = (mean - plane.centre).norm(-1) + plane.radius
       means.append(mean)
       bounds.append(rest / (1 + rest) * reach + rows.elementType.roundoff * reach)
@@ -223,41 +276,77 @@ private struct Moments {
 }
 
 /// The nearest points by their lower bounds `|x̄_Q − z|² + (|x̄⊥| − |e|)²`, in one stream over the coordinates.
+///
+/// The bound is a squared distance itself, with `|e|` as one more coordinate: one product a tile. Of a tile only the groups
+/// with the least bounds are looked into.
 private struct Screen {
-  /// The nearest by the bound, `[B, K]`, and the squared bound of the next one, `[B]`, infinite where there is none.
-  let positions, next: Tensor
+  /// `(z, |e|)`, `[N, r + 1]`, in the type of the data, and their squared norms, `[N]`.
+  private let coordinates, squares: Tensor
 
-  init(_ plane: Subspace, _ queries: Tensor, nearest: Int) {
+  private static let group = 64
+
+  init(_ plane: Subspace, type: ElementType) {
+    coordinates = .concatenated([plane.coordinates.to(type), plane.residuals.to(type).expanded(at: 1)], -1)
+    squares = (plane.coordinates.norm(-1).squared() + plane.residuals.squared()).to(type)
+  }
+
+  /// The nearest by the bound.
+  struct Found {
+    /// `[B, K]`.
+    let positions: Tensor
+    /// The squared bound of each and of the next one, `[B, K + 1]`, infinite where there is none.
+    let below: Tensor
+
+    func selecting(_ queries: Tensor) -> Found {
+      Found(positions: positions.selecting(queries), below: below.selecting(queries))
+    }
+  }
+
+  func nearest(_ wanted: Int, to queries: Tensor, _ plane: Subspace) -> Found {
     let deviations = queries - plane.centre
     let inside = deviations.matmul(plane.axes.transposed)
     let outside = (deviations - inside.matmul(plane.axes)).norm(-1, keeping: true)
-    var (positions, bounds): (Tensor?, Tensor?)
-    let count = plane.coordinates.batch
-    let step = Swift.max(256, Swift.min(1 << 14, (1 << 19) / Swift.max(queries.batch, 1)))
-    let squares = inside.squared().sum(-1, keeping: true)
+    let asked = Tensor.concatenated([inside, outside], -1)
+    let pulls = (-2 * asked).to(coordinates.elementType)
+    let count = coordinates.batch
+    let step = Swift.max(1024, Swift.min(1 << 15, (1 << 21) / Swift.max(queries.batch, 1) / Self.group * Self.group))
+    var (positions, bounds): ([Tensor], [Tensor]) = ([], [])
     for first in stride(from: 0, to: count, by: step) {
       let range = first..<Swift.min(first + step, count)
-      let tile = plane.coordinates[range]
-      let distances = (squares + tile.squared().sum(-1) - 2 * inside.matmul(tile.transposed)).clamped(0)
-      let below = distances + (outside - plane.residuals[range]).squared()
-      let found = below.top(Swift.min(nearest + 1, range.count), largest: false)
-      let places = found.positions + Double(first)
-      if let before = bounds, let beforePlaces = positions {
-        let both = Tensor.concatenated([before, found.values], -1)
-        let best = both.top(Swift.min(nearest + 1, both.shape[1]), largest: false)
-        positions = Tensor.concatenated([beforePlaces, places], -1).gathered(best.positions, -1)
-        bounds = best.values
-      } else {
-        (positions, bounds) = (places, found.values)
-      }
+      let found = Self.least(of: pulls.matmul(coordinates[range].transposed) + squares[range], wanted + 1)
+      positions.append(found.positions + Double(first))
+      bounds.append(found.values)
     }
-    self.positions = positions!.narrowed(1, from: 0, count: nearest)
-    // Roundings of distances by products.
-    let reach = (squares.sqrt() + plane.radius).squeezed(-1)
-    next =
-      count > nearest
-      ? (bounds![Axis.all, nearest] - 0x1p-50 * reach.squared()).clamped(0)
-      : .full([queries.batch], .infinity, on: queries.device)
+    let best = Tensor.concatenated(bounds, -1).top(Swift.min(wanted + 1, count), largest: false)
+    // Roundings of a product of so many terms, each way.
+    let reach = asked.norm(-1, keeping: true) + plane.radius
+    let rounding = Double(asked.shape[1] + 2) * 2 * coordinates.elementType.roundoff * reach.squared()
+    let below = (best.values.to(.float64) + asked.squared().sum(-1, keeping: true) - rounding).clamped(0)
+    return Found(
+      positions: Tensor.concatenated(positions, -1).gathered(best.positions, -1),
+      below: count > wanted
+        ? below : .concatenated([below, .full([queries.batch, 1], .infinity, on: queries.device)], -1))
+  }
+
+  /// The least of every row, and where they are.
+  private static func least(of values: Tensor, _ wanted: Int) -> (values: Tensor, positions: Tensor) {
+    let (batch, count) = (values.shape[0], values.shape[1])
+    let groups = count / group
+    guard groups > wanted else {
+      let found = values.top(Swift.min(wanted, count), largest: false)
+      return (found.values, found.positions)
+    }
+    // As many groups as numbers are wanted hold them all; what fills no group is looked at too.
+    let grouped = values.narrowed(1, from: 0, count: groups * group).reshaped([batch, groups, group])
+    let chosen = grouped.min(-1).top(wanted, largest: false).positions
+    let places = (chosen.expanded(at: 2) * Double(group) + Tensor.arange(0..<group, on: values.device))
+      .reshaped([batch, -1])
+    let rest = Tensor.arange((groups * group)..<count, on: values.device).expanded(at: 0)
+      .broadcast(to: [batch, count - groups * group])
+    let looked = Tensor.concatenated([places, rest], -1)
+    let candidates = values.gathered(looked, -1)
+    let found = candidates.top(wanted, largest: false)
+    return (found.values, looked.gathered(found.positions, -1))
   }
 }
 

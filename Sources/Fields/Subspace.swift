@@ -12,14 +12,21 @@ import ScorefieldTensorCore
 struct Subspace: Sendable {
   /// `c`, `[d]`, and `Qᵀ`, `[r, d]`.
   let centre, axes: Tensor
-  /// `z`, `[N, r]`, and `|e|`, `[N]`.
-  let coordinates, residuals: Tensor
+  /// `z`, `[N, r]`, and `|e|`, `[N]`; let go where only the plane is needed.
+  private(set) var coordinates, residuals: Tensor
   /// `√(mean |y − c|²)` and `max |y − c|`.
   let scale, radius: Double
   /// `max |e|`.
   let largestResidual: Double
 
   var rank: Int { axes.shape[0] }
+
+  /// The plane without what lies on it.
+  var bare: Subspace {
+    var plane = self
+    (plane.coordinates, plane.residuals) = (coordinates[..<0], residuals[..<0])
+    return plane
+  }
 
   private static let tile = 4096
 
@@ -53,7 +60,7 @@ struct Subspace: Sendable {
       let residuals = Tensor.concatenated(parts.map(\.1))
       let coordinates = Tensor.concatenated(parts.map(\.0))
       let largest = residuals.max().item
-      let roundings = scale * (type == .float64 ? 0x1p-49 : 0x1p-22)
+      let roundings = scale * (type == .float64 ? 0x1p-46 : 0x1p-22)
       if largest <= roundings, rank < dimension {
         // Doubling went too far: the directions that hold nothing but roundings go.
         // Not the eigenvalues of a square, which hold half the digits.

@@ -21,6 +21,16 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
         + TrajectoryData.allCases.map { trajectory(of: $0, .float32, points: 50_000, batch: 64) }
     }
   ),
+  (
+    "exact-field-dense",
+    {
+      [1, 2].flatMap { threads in
+        [64, 256].map {
+          exactField(points: 50_000, dimension: 3072, batch: $0, threads: threads, levels: [5, 10, 20, 80], rounds: 1)
+        }
+      }
+    }
+  ),
   ("exact-field-sizes", exactFields),
   ("unet", unetTrainings),
   ("likelihood", { [likelihood(batch: 256), likelihood(batch: 4096)] }),
