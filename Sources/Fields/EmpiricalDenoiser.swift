@@ -81,6 +81,10 @@ public struct EmpiricalDenoiser: ExactField {
     posterior(x, at: t, along: direction, without: nil)
   }
 
+  public func posteriors(_ questions: [FieldQuestion]) -> [PosteriorMoments] {
+    read(questions, without: nil, second: true) ?? questions.map { posterior($0.x, at: $0.time, along: $0.direction) }
+  }
+
   // MARK: Leaving points out
 
   /// One point per query that is not there.
@@ -124,7 +128,7 @@ public struct EmpiricalDenoiser: ExactField {
   }
 
   func denoise(_ x: Tensor, at t: Double, without omission: Omission?) -> Tensor {
-    if let read = read(x, at: t, along: nil, without: omission, second: false) { return read.mean }
+    if let read = read([FieldQuestion(x, at: t)], without: omission, second: false) { return read[0].mean }
     let streams = streams(x, at: t, along: nil, without: omission, second: false)
     return Tensor.concatenated(streams.map(\.mean)).reshaped(x.shape)
   }
@@ -132,7 +136,7 @@ public struct EmpiricalDenoiser: ExactField {
   func posterior(
     _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?
   ) -> PosteriorMoments {
-    if let read = read(x, at: t, along: direction, without: omission, second: true) { return read }
+    if let read = read([FieldQuestion(x, at: t, along: direction)], without: omission, second: true) { return read[0] }
     let streams = streams(x, at: t, along: direction, without: omission, second: true)
     func joined(_ part: (Stream) -> Tensor) -> Tensor { Tensor.concatenated(streams.map(part)) }
     return PosteriorMoments(
@@ -146,54 +150,90 @@ public struct EmpiricalDenoiser: ExactField {
   /// Numbers that one stream of the kernel keeps per query and kind of sum.
   private static let streamSize = 1 << 20
 
-  /// The answer of the engine's kernel; nil where the question is more than numbers.
+  /// Numbers of a tile of points that several streams take in turn, so that it comes from memory once.
+  private static let sharedTileSize = 1 << 22
+
+  /// The answers of the engine's kernel in one pass over the points; nil where a question is more than numbers.
   ///
   /// `second` says whether anything beside the mean is wanted.
-  private func read(
-    _ x: Tensor, at t: Double, along direction: Tensor?, without omission: Omission?, second: Bool
-  ) -> PosteriorMoments? {
-    check(x, along: direction, without: omission)
-    let (queries, directions) = (x.flattened.packed, direction?.flattened.packed)
-    guard isReadable, queries.isPlain, directions?.isPlain ?? true else { return nil }
+  private func read(_ questions: [FieldQuestion], without omission: Omission?, second: Bool) -> [PosteriorMoments]? {
+    for question in questions { check(question.x, along: question.direction, without: omission) }
+    let parts = questions.enumerated().flatMap { divided($0.element, $0.offset, without: omission) }
+    guard isReadable, parts.allSatisfy({ $0.queries.isPlain && $0.directions?.isPlain ?? true }) else { return nil }
 
-    let kernel = schedule.kernel(at: t)
-    let centre = centre.to(.float64)
+    let streams = parts.map { opened($0, exactly: false) }
+    pass(to: streams)
+    let found = zip(parts, streams).map { (part, stream) -> (Int, FieldStream.Sums) in
+      let sums = stream.finish()
+      guard second, sums.lost.any() else { return (part.question, sums) }
+      let again = opened(part.selecting(sums.lost), exactly: true)
+      pass(to: [again])
+      return (part.question, sums.replacing(where: sums.lost, with: again.finish()))
+    }
+    return questions.enumerated().map { index, question in
+      moments(of: found.filter { $0.0 == index }.map(\.1), question, without: omission)
+    }
+  }
+
+  /// Some queries of a question, as one stream of the kernel takes them.
+  private struct Part {
+    /// Which of the questions.
+    let question: Int
+    let kernel: PerturbationKernel
+    let queries: Tensor
+    let directions, places: Tensor?
+
+    func selecting(_ mask: Tensor) -> Part {
+      Part(
+        question: question, kernel: kernel, queries: queries[mask], directions: directions?[mask], places: places?[mask])
+    }
+  }
+
+  private func divided(_ question: FieldQuestion, _ index: Int, without omission: Omission?) -> [Part] {
+    let (queries, directions) = (question.x.flattened.packed, question.direction?.flattened.packed)
     let places = omission?.places.to(.int64).packed
-    func sums(_ queries: Tensor, _ directions: Tensor?, _ places: Tensor?, exactly: Bool) -> FieldStream.Sums {
-      let stream = FieldStream(
-        at: queries, along: directions, about: centre, alpha: kernel.alpha, sigma: kernel.sigma, without: places,
-        exactly: exactly)
-      stream.add(points, logWeights: logWeights, from: 0)
-      return stream.finish()
-    }
-
+    let kernel = schedule.kernel(at: question.time)
     let kinds = directions == nil ? 1 : 2
-    let limit = Swift.max(32, Self.streamSize / (kinds * Swift.max(self.centre.count, 1)) / 32 * 32)
-    var parts: [FieldStream.Sums] = []
+    let limit = Swift.max(32, Self.streamSize / (kinds * Swift.max(centre.count, 1)) / 32 * 32)
     // At least once: an empty batch has an empty answer.
-    for start in stride(from: 0, to: Swift.max(1, queries.batch), by: limit) {
+    return stride(from: 0, to: Swift.max(1, queries.batch), by: limit).map { start in
       let range = start..<Swift.min(start + limit, queries.batch)
-      let (queries, directions, places) = (queries[range], directions?[range], places?[range])
-      let found = sums(queries, directions, places, exactly: false)
-      guard second, found.lost.any() else {
-        parts.append(found)
-        continue
-      }
-      let lost = found.lost
-      let again = sums(queries[lost], directions?[lost], places?[lost], exactly: true)
-      parts.append(found.replacing(where: lost, with: again))
+      return Part(
+        question: index, kernel: kernel, queries: queries[range], directions: directions?[range], places: places?[range])
     }
+  }
 
+  private func opened(_ part: Part, exactly: Bool) -> FieldStream {
+    FieldStream(
+      at: part.queries, along: part.directions, about: centre.to(.float64), alpha: part.kernel.alpha,
+      sigma: part.kernel.sigma, without: part.places, exactly: exactly)
+  }
+
+  /// All points, to each of the streams.
+  private func pass(to streams: [FieldStream]) {
+    let shared = Swift.max(16, Self.sharedTileSize / Swift.max(centre.count, 1) / FieldStream.blockLength)
+    let step = streams.count == 1 ? points.batch : shared * FieldStream.blockLength
+    for first in stride(from: 0, to: points.batch, by: step) {
+      let range = first..<Swift.min(first + step, points.batch)
+      for stream in streams { stream.add(points[range], logWeights: logWeights?[range], from: first) }
+    }
+  }
+
+  private func moments(
+    of parts: [FieldStream.Sums], _ question: FieldQuestion, without omission: Omission?
+  ) -> PosteriorMoments {
     func joined(_ part: (FieldStream.Sums) -> Tensor) -> Tensor { Tensor.concatenated(parts.map(part)) }
+    let (x, kernel) = (question.x, schedule.kernel(at: question.time))
     let logSum = joined(\.logSum)
     let logNormalizer =
-      uniformLogWeight - 0.5 * Double(self.centre.count) * .log(2 * .pi * kernel.sigma * kernel.sigma)
+      uniformLogWeight - 0.5 * Double(centre.count) * .log(2 * .pi * kernel.sigma * kernel.sigma)
     return PosteriorMoments(
       kernel: kernel,
       logDensity: (omission.map { logSum - $0.logRemainders.squeezed(-1) } ?? logSum) + logNormalizer,
       mean: joined(\.mean).reshaped(x.shape), score: joined(\.score).reshaped(x.shape),
       covarianceTrace: joined(\.spread),
-      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(x.shape) }, along: direction)
+      covarianceProduct: question.direction.map { _ in joined { $0.product! }.reshaped(x.shape) },
+      along: question.direction)
   }
 
   // MARK: One stream over the points, by operations of tensors

@@ -82,13 +82,37 @@ public struct StoredField: ExactField {
   }
 
   public func posterior(_ x: Tensor, at t: Double, along direction: Tensor?) -> PosteriorMoments {
-    if let moments = answered(stream(x, at: t, along: direction)) { return moments }
-    let (none, numbers) = (
-      Tensor.full(x.shape, .nan, type: x.elementType), Tensor.full([x.batch], .nan, type: x.elementType)
-    )
+    posteriors([FieldQuestion(x, at: t, along: direction)])[0]
+  }
+
+  public func posteriors(_ questions: [FieldQuestion]) -> [PosteriorMoments] {
+    guard failure == nil else { return questions.map(unknown) }
+    do throws(ArrayFileError) {
+      return try read(questions)
+    } catch {
+      trouble.first.withLock { $0 = $0 ?? error }
+      return questions.map(unknown)
+    }
+  }
+
+  /// The answers to several questions, by one pass over the files and a second one where second moments cancel.
+  private func read(_ questions: [FieldQuestion]) throws(ArrayFileError) -> [PosteriorMoments] {
+    var streams = questions.map { stream($0.x, at: $0.time, along: $0.direction) }
+    while let range = streams.lazy.compactMap(\.following).first {
+      let (rows, logWeights) = (try points.points(range).packed, points.logWeights(range))
+      for index in streams.indices where streams[index].following == range {
+        streams[index].take(rows, logWeights, range)
+      }
+    }
+    return streams.map(\.posterior)
+  }
+
+  private func unknown(_ question: FieldQuestion) -> PosteriorMoments {
+    let (x, type) = (question.x, question.x.elementType)
+    let (none, numbers) = (Tensor.full(x.shape, .nan, type: type), Tensor.full([x.batch], .nan, type: type))
     return PosteriorMoments(
-      kernel: schedule.kernel(at: t), logDensity: numbers, mean: none, score: none, covarianceTrace: numbers,
-      covarianceProduct: direction.map { _ in none }, along: direction)
+      kernel: schedule.kernel(at: question.time), logDensity: numbers, mean: none, score: none,
+      covarianceTrace: numbers, covarianceProduct: question.direction.map { _ in none }, along: question.direction)
   }
 
   /// A pass over the files that has not begun, for the posterior's moments at a batch of points.

@@ -60,14 +60,21 @@ public struct StoredStream {
 
   /// Takes the next points in, and says how many of a pass are done; nil where there is nothing left to do.
   public mutating func next() throws(ArrayFileError) -> Int? {
-    guard !isOver else { return nil }
-    let points = field.points
-    let range = done..<Swift.min(done + points.chunkSize, points.count)
-    let (rows, logWeights) = (try points.points(range).packed, points.logWeights(range))
+    guard let range = following else { return nil }
+    take(try field.points.points(range).packed, field.points.logWeights(range), range)
+    return range.upperBound
+  }
+
+  /// The numbers of the points that are to be taken in next; nil where there is nothing left to do.
+  var following: Range<Int>? {
+    isOver ? nil : done..<Swift.min(done + field.points.chunkSize, count)
+  }
+
+  /// Takes points in: those that are ``following``.
+  mutating func take(_ rows: Tensor, _ logWeights: Tensor?, _ range: Range<Int>) {
     for pass in passes { pass.add(rows, logWeights: logWeights, from: range.lowerBound) }
     done = range.upperBound
-    if done == points.count { endPass() }
-    return range.upperBound
+    if done == count { endPass() }
   }
 
   private mutating func endPass() {

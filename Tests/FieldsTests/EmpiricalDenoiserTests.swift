@@ -20,4 +20,27 @@ import Testing
       expectClose(found.hessianProduct![row], alone.hessianProduct!, within: 1e-10)
     }
   }
+
+  @Test("several questions at once have the answers of each alone, to the last bit", arguments: [2, 40])
+  func questions(_ dimension: Int) {
+    let data = SplitMix(seed: 90).unit([5000, dimension])
+    let field = EmpiricalDenoiser(data: data, on: .edm)
+    let v = SplitMix(seed: 91).unit([7, dimension])
+    let asked = [0.01, 0.3, 4, 80].flatMap { t in
+      let x = data[0..<7] + t * SplitMix(seed: 92).unit([7, dimension])
+      return [FieldQuestion(x, at: t), FieldQuestion(x[..<3], at: t, along: v[..<3])]
+    }
+    for (question, answer) in zip(asked, field.posteriors(asked)) {
+      let alone = field.posterior(question.x, at: question.time, along: question.direction)
+      #expect(answer.mean.isIdentical(to: alone.mean) && answer.score.isIdentical(to: alone.score))
+      #expect(answer.logDensity.isIdentical(to: alone.logDensity))
+      #expect(answer.covarianceTrace.isIdentical(to: alone.covarianceTrace))
+      #expect((answer.covarianceProduct == nil) == (question.direction == nil))
+      if let product = answer.covarianceProduct { #expect(product.isIdentical(to: alone.covarianceProduct!)) }
+    }
+    // What is differentiated is answered as well.
+    let x = data[0..<2] + 0.2
+    let slope = gradient(at: x) { field.posteriors([FieldQuestion($0, at: 0.5)])[0].logDensity.sum() }
+    expectClose(slope, field.posterior(x, at: 0.5).score, within: 1e-9)
+  }
 }

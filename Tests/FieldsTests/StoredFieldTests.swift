@@ -251,6 +251,15 @@ import Testing
         #expect(all.covarianceTrace[row..<(row + 1)].isIdentical(to: alone.covarianceTrace))
         #expect(all.score[row..<(row + 1)].isIdentical(to: alone.score))
       }
+      // Several questions in the same passes.
+      let asked = [
+        FieldQuestion(mixed, at: 30), FieldQuestion(x, at: 0.5, along: v), FieldQuestion(mixed, at: 0.5),
+      ]
+      for (question, found) in zip(asked, stored.posteriors(asked)) {
+        let alone = stored.posterior(question.x, at: question.time, along: question.direction)
+        #expect(found.mean.isIdentical(to: alone.mean) && found.logDensity.isIdentical(to: alone.logDensity))
+        #expect(found.covarianceTrace.isIdentical(to: alone.covarianceTrace))
+      }
     }
   }
 
