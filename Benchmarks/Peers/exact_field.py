@@ -29,6 +29,7 @@ parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--precision", choices=["float32", "float64"], default="float32")
 parser.add_argument("--runs", type=int, default=3)
 parser.add_argument("--way", action="append", help="only these")
+parser.add_argument("--file", help="the points, .npy, mapped into memory; random ones where left out")
 options = parser.parse_args()
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = str(options.threads)
@@ -131,18 +132,25 @@ def main():
     torch.set_num_threads(options.threads)
     N, d, B = options.points, options.dimension, options.batch
     kind = {"dtype": getattr(torch, options.precision), "generator": torch.Generator().manual_seed(0)}
-    y = torch.rand(N, d, **kind) * 2 - 1
-    squares = y.square().sum(dim=1)
+    if options.file:
+        y = torch.from_numpy(np.load(options.file, mmap_mode="c"))
+    else:
+        y = torch.rand(N, d, **kind) * 2 - 1
+    squares = torch.cat([part.square().sum(dim=1) for part in y.split(4096)])
     ways = {"naive": naive, "chunked": chunked, "online": online, "attention": attention, "numpy": numpy}
     # It compiles a program per dimension, and differences of thousands of columns are not what it is for.
-    if LazyTensor is not None and d <= 64:
+    if LazyTensor is not None and d <= 64 and N * d * B <= 1 << 33:
         ways["keops"] = keops
+    # It wants two more copies of the points, and one of all logits.
+    if N * d > 1 << 30:
+        del ways["attention"], ways["naive"]
     with torch.no_grad():
-        weights = torch.rand(B, N, **kind)
-        x = torch.rand(B, d, **kind)
-        (x @ y.T, weights @ y)
-        report("gemm", seconds(lambda: (x @ y.T, weights @ y)), "s")
-        del weights
+        if not options.file:
+            weights = torch.rand(B, N, **kind)
+            x = torch.rand(B, d, **kind)
+            (x @ y.T, weights @ y)
+            report("gemm", seconds(lambda: (x @ y.T, weights @ y)), "s")
+            del weights
         for index, sigma in enumerate(options.sigma or [0.1, 1.0, 10.0, 80.0]):
             x = y[torch.arange(B) * 7919 % N] + sigma * torch.randn(B, d, **kind)
             for name, way in ways.items():

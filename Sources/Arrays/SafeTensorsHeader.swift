@@ -71,7 +71,13 @@ struct SafeTensorsHeader {
       end = entry.range.upperBound
     }
     guard end == fileSize else {
-      let problem = "its tensors take \(end - dataOffset) bytes but \(fileSize - dataOffset) follow its header"
+      var problem = "its tensors take \(end - dataOffset) bytes but \(fileSize - dataOffset) follow its header"
+      if let (name, entry) = inOrder.first(where: { $0.value.range.upperBound > fileSize }), let rows = entry.shape.first,
+        rows > 0, entry.range.count >= rows
+      {
+        let row = (fileSize - entry.range.lowerBound) / (entry.range.count / rows)
+        problem += ": it ends inside row \(row) of \(ArrayFileError.quote(name))"
+      }
       throw ArrayFileError(
         scanner.file, .badData, problem, repair: end > fileSize ? "get the whole file again" : Self.repair)
     }

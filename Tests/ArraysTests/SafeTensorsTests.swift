@@ -201,7 +201,12 @@ import Testing
     BadInput(safetensors("{}", [1]), "its tensors take 0 bytes but 1 follow its header; \(again)"),
     header(
       "{\(tensor("a", "[0,576460752303423488]", shape: "[576460752303423488]"))}",
-      "its tensors take 576460752303423488 bytes but 0 follow its header; get the whole file again"),
+      "its tensors take 576460752303423488 bytes but 0 follow its header: it ends inside row 0 of 'a'; "
+        + "get the whole file again"),
+    // What is empty has no rows to end in.
+    header(
+      "{\(tensor("a", "[0,0]", shape: "[3,0]")),\(tensor("b"))}",
+      "its tensors take 1 bytes but 0 follow its header; get the whole file again"),
   ]
 
   private static let again = "save it again with safetensors"

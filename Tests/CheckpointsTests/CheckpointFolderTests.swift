@@ -117,7 +117,8 @@ import Testing
       let state = try folder.latestState(as: Note.self)
       #expect(
         state?.damaged.map(\.description) == [
-          "\(path)/state/200.safetensors: its tensors take 5256 bytes but 5255 follow its header; get the whole file again"
+          "\(path)/state/200.safetensors: its tensors take 5256 bytes but 5255 follow its header: "
+            + "it ends inside row 5055 of 'generator'; get the whole file again"
         ])
       // What is written next takes its place.
       try writer.writeState(step: 101, tensors: uniformState(101), info: Note())

@@ -52,23 +52,8 @@ func exactField(
   }
 }
 
-/// The sizes of the table in Documentation/Benchmarks.md.
-func exactFields() -> [Comparison] {
-  [1, 2].flatMap { threads in
-    [
-      (1797, 64, 1), (1797, 64, 1797), (5000, 2, 1), (5000, 2, 256), (5000, 2, 10_000), (5000, 3072, 1),
-      (5000, 3072, 64),
-      (5000, 3072, 256), (50_000, 64, 64), (50_000, 64, 1024), (50_000, 3072, 1), (50_000, 3072, 64),
-      (50_000, 3072, 256),
-      (50_000, 3072, 1024),
-    ].map { points, dimension, batch in
-      exactField(points: points, dimension: dimension, batch: batch, threads: threads, rounds: 1)
-    }
-  }
-}
-
 /// What a call adds to the resident memory at its peak, MB; nothing where the system does not tell.
-private func growth(_ work: () -> Void) -> Double {
+func growth(_ work: () -> Void) -> Double {
   func status(_ key: String) -> Double? {
     guard let text = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
       let line = text.split(separator: "\n").first(where: { $0.hasPrefix(key) }),
