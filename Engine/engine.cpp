@@ -636,6 +636,10 @@ extern "C" __attribute__((visibility("default"))) const ct_engine *scorefield_en
       .field_add = field_add,
       .field_finish = field_finish,
       .field_release = field_release,
+      .script_load = script_load,
+      .script_release = script_release,
+      .script_convert = script_convert,
+      .script_call = script_call,
   };
   // Numbers come from double-precision hosts: where nothing else says what integers become, they become float64.
   c10::set_default_dtype(caffe2::TypeMeta::Make<double>());

@@ -54,5 +54,11 @@ ct_status field_finish(ct_field field, ct_field_sums *out);
 void field_release(ct_field field);
 bool is_plain(ct_tensor tensor);
 
+// TorchScript modules (script.cpp).
+ct_status script_load(const char *path, const char *device, ct_script *out);
+void script_release(ct_script script);
+ct_status script_convert(ct_script script, int32_t type);
+ct_status script_call(ct_script script, const ct_tensor *inputs, int32_t count, ct_tensor *out);
+
 }  // namespace scorefield
 #endif

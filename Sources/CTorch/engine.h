@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /// Grows by one whenever anything below changes shape or meaning.
-#define CT_ABI_VERSION 3
+#define CT_ABI_VERSION 4
 /// The one symbol of the plug: a `ct_engine_entry`.
 #define CT_ENTRY_SYMBOL "scorefield_engine"
 
@@ -28,6 +28,7 @@ typedef struct ct_generator_s *ct_generator;
 typedef struct ct_group_s *ct_group;
 typedef struct ct_operator_s *ct_operator;
 typedef struct ct_field_s *ct_field;
+typedef struct ct_script_s *ct_script;
 typedef int32_t ct_status;
 
 /// Element types, with libtorch's numbers (the plug asserts them when it is compiled).
@@ -225,6 +226,15 @@ typedef struct {
   /// No rows may follow.
   ct_status (*field_finish)(ct_field field, ct_field_sums *out);
   void (*field_release)(ct_field field);
+
+  // TorchScript modules.
+  /// A module of a file, for evaluation, with constant weights on a device.
+  ct_status (*script_load)(const char *path, const char *device, ct_script *out);
+  void (*script_release)(ct_script script);
+  /// Its floating-point weights in another element type.
+  ct_status (*script_convert)(ct_script script, int32_t type);
+  /// Its answer, one tensor, to tensors. Derivatives are recorded as for operators.
+  ct_status (*script_call)(ct_script script, const ct_tensor *inputs, int32_t count, ct_tensor *out);
 } ct_engine;
 
 typedef const ct_engine *(*ct_engine_entry)(void);

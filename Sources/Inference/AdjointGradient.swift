@@ -23,7 +23,8 @@ public struct AdjointGradient: Sendable {
 /// The steps go back one by one as they came (the discrete adjoint): with ``VJPFisher`` the gradient is that of differentiating through
 /// all of the sampler, to rounding. With another access it is what the access makes of it, without a graph.
 ///
-/// - Cost: One path and its steps anew, one product per estimate, and states every `√n` steps.
+/// - Cost: One path, one product per estimate, and the states of up to 16 steps; of a longer path states every `√n` steps, and its
+///   steps anew.
 /// - Parameters:
 ///   - x: The beginning, shape `[B, …]`.
 ///   - denoiser: The model.
@@ -62,12 +63,54 @@ public func adjointGradient<F: FisherAccess, E: Error>(
   along grid: TimeGrid,
   finalDenoise: Bool = true, of loss: (Tensor) throws(E) -> Tensor
 ) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
+  try adjoint(at: x, under: denoiser, fisher, step, grid, finalDenoise, loss) { _, _, _ in }
+}
+
+/// The gradient with respect to the beginning and to what the model is told, such as a class or the embedding of a prompt.
+///
+///     ∂L/∂c = Σ (∂x̂₀/∂c)ᵀ η   over the estimates of the path, η = ∂L/∂x̂₀ of each
+///
+/// The products by which `η` goes back along the path are those of the access; `(∂x̂₀/∂c)ᵀ η` is a gradient of the model.
+///
+/// - Cost: That of the gradient alone, and one evaluation with its gradient per estimate.
+/// - Parameters:
+///   - x: The beginning, shape `[B, …]`.
+///   - condition: `c`, in the shape the model takes.
+///   - model: The denoiser under a condition, differentiable with respect to it.
+///   - fisher: The products `Fᵀ v` of the denoiser.
+///   - step: How the path is stepped.
+///   - grid: The times, from the beginning's to the end's.
+///   - finalDenoise: Whether the end is the estimate at the last state, or that state.
+///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
+/// - Returns: The end, its loss and the gradient, and the gradient with respect to the condition, in its shape.
+/// - Throws: What the loss throws.
+public func adjointGradient<F: FisherAccess, E: Error>(
+  at x: Tensor, condition: Tensor, of model: (Tensor) -> any Denoiser, fisher: (any Denoiser) -> F,
+  stepping step: some AdjointStep, along grid: TimeGrid, finalDenoise: Bool = true,
+  of loss: (Tensor) throws(E) -> Tensor
+) throws(E) -> (path: AdjointGradient, condition: Tensor) where F.Operator: FisherMatvec {
+  let denoiser = model(condition)
+  let access = fisher(denoiser)
+  var total = Tensor.zeros(like: condition)
+  let path = try adjoint(at: x, under: denoiser, { _ in access }, step, grid, finalDenoise, loss) { x, t, eta in
+    total += vjp(at: condition) { model($0).denoise(x, at: t) }.pullback(eta)
+  }
+  return (path, total)
+}
+
+/// The path and back; `visit` is told of every estimate's point, time and `∂L/∂x̂₀`.
+private func adjoint<F: FisherAccess, E: Error>(
+  at x: Tensor, under denoiser: any Denoiser, _ fisher: (_ endpoint: Tensor) -> F, _ step: some AdjointStep,
+  _ grid: TimeGrid, _ finalDenoise: Bool, _ loss: (Tensor) throws(E) -> Tensor,
+  visit: (_ x: Tensor, _ t: Double, _ eta: Tensor) -> Void
+) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
   let times = grid.times
-  let stride = max(1, Int(Double(grid.steps).squareRoot().rounded(.up)))
+  let stride = grid.steps <= 16 ? 1 : Int(Double(grid.steps).squareRoot().rounded(.up))
   var products = 0
   var access: F?
   func response(_ x: Tensor, _ t: Double, _ eta: Tensor) -> Tensor {
     products += 1
+    visit(x, t, eta)
     let kernel = denoiser.schedule.kernel(at: t)
     return (eta - (kernel.sigma * kernel.sigma) * access!.fisher(at: x, time: t).matvec(eta)) / kernel.alpha
   }

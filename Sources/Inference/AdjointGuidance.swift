@@ -13,7 +13,8 @@ import ScorefieldTensorCore
 ///
 /// and the sampler goes on.
 ///
-/// - Cost: Per guided step `n + 1` evaluations there, their products back, and the states of the prediction.
+/// - Cost: Per guided step `n` evaluations there, `n` products back, and the states of the prediction. By forward differences of a
+///   ``RememberingDenoiser`` that also samples, a product is one evaluation.
 ///
 /// Source: Wang et al. 2025, arXiv:2505.23264, section 5 and appendix C.4; Pan et al. 2023, arXiv:2312.12030.
 public struct AdjointGuidance: Sendable {
@@ -63,10 +64,11 @@ public struct GuidedSamples: Sendable {
 ///   - fisher: The products `Fᵀ v`, for the predicted end of a guided step: forms that stand on an endpoint take it.
 ///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
 /// - Returns: The samples and their losses.
-public func guidedSample<F: FisherAccess>(
+/// - Throws: What the loss throws.
+public func guidedSample<F: FisherAccess, E: Error>(
   _ denoiser: any Denoiser, from start: Tensor, along grid: TimeGrid, guidance: AdjointGuidance,
-  fisher: (_ endpoint: Tensor) -> F, loss: (Tensor) -> Tensor
-) -> GuidedSamples where F.Operator: FisherMatvec {
+  fisher: (_ endpoint: Tensor) -> F, loss: (Tensor) throws(E) -> Tensor
+) throws(E) -> GuidedSamples where F.Operator: FisherMatvec {
   guard guidance.guided.upperBound <= grid.steps else {
     fatalError("guidedSample(guided: \(guidance.guided)): the grid has \(grid.steps) steps")
   }
@@ -81,7 +83,7 @@ public func guidedSample<F: FisherAccess>(
       let prediction = TimeGrid.uniformHalfLogSNR(
         guidance.predictionSteps, over: denoiser.schedule, from: time, to: grid.last)
       // The last state and not its estimate, of which forms that stand on the endpoint know no derivative at all.
-      let found = adjointGradient(
+      let found = try adjointGradient(
         at: state, under: denoiser, fisher: fisher, stepping: DDIM(), along: prediction, finalDenoise: false, of: loss)
       losses.append(found.loss)
       if found.gradient.isFinite().all(), found.loss.isFinite().all() {
@@ -95,7 +97,7 @@ public func guidedSample<F: FisherAccess>(
     state = DDIM().advance(state, from: time, to: grid.times[index + 1], under: denoiser)
   }
   let samples = denoiser.denoise(state, at: grid.last)
-  losses.append(loss(samples))
+  losses.append(try loss(samples))
   return GuidedSamples(
     samples: samples, losses: .stacked(losses), outcome: samples.isFinite().all() ? outcome : .notFinite)
 }

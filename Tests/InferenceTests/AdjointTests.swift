@@ -64,6 +64,31 @@ import Testing
     #expect((found.gradient.dot(v) - slope).abs().max().item < 1e-8 * found.gradient.norm(-1).max().item)
   }
 
+  @Test("Spec: F5 what a model is told has its gradient too, on short paths and on those that are walked twice", arguments: [5, 23])
+  func condition(_ steps: Int) {
+    var generator = Generator(seed: 1)
+    let small = MLP(MLP.Configuration(dimension: 3, width: 16, depth: 2, conditionWidth: 2), using: &generator)
+    let network = small.replacing(parameters: small.parameters.map { $0.to(.float64) })
+    func model(_ condition: Tensor) -> NetworkDenoiser {
+      NetworkDenoiser(network, .edm(sigmaData: 0.5), on: .edm, condition: condition)
+    }
+    let grid = TimeGrid.karras(steps, over: .edm, from: 10, to: 0.05)
+    let x = 10 * Self.start
+    for condition in [SplitMix(seed: 41).unit([4, 2]), SplitMix(seed: 42).unit([1, 2])] {
+      for step in [DDIM() as any AdjointStep, RungeKutta.heun] {
+        func found(_ step: some AdjointStep) -> (path: AdjointGradient, condition: Tensor) {
+          adjointGradient(
+            at: x, condition: condition, of: model, fisher: { VJPFisher($0) }, stepping: step, along: grid, of: loss)
+        }
+        let (path, slope) = found(step)
+        let whole = gradient(at: condition) { loss(run(step, model($0), grid, x, true)).sum() }
+        expectClose(slope, whole, within: 1e-10)
+        expectClose(
+          path.gradient, gradient(at: x) { loss(run(step, model(condition), grid, $0, true)).sum() }, within: 1e-10)
+      }
+    }
+  }
+
   @Test("Spec: F5 a network's adjoint is autograd's to 1e-5 in float32, and its JVP is not its transpose")
   func network() {
     var generator = Generator(seed: 1)

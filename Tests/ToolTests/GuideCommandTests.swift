@@ -81,10 +81,120 @@ import Testing
     }
   }
 
+  @Test("with the spread of the estimate the loss falls too, and the report says whose products it took")
+  func moments() throws {
+    try Tool.inTemporaryFolder { tool in
+      try put(tool)
+      func ask(_ deviation: String) throws -> Report {
+        try tool.run([
+          "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
+          "inpaint:mask.npy", "--method", "moments", "--start", "start.npy", "--json", "--steps", "100", "--guide-from",
+          "0", "--guide-to", "100", "--deviation", deviation,
+        ]).json()
+      }
+      let (matched, hardly) = (try ask("0.3"), try ask("1000"))
+      #expect(matched.method == "moments:exact" && matched.outcome == "converged")
+      #expect(matched.mean_final_loss < 0.3 * hardly.mean_final_loss)
+    }
+  }
+
+  /// A copy of a module that the tests of the engine use.
+  private func module(_ name: String, for tool: Tool) throws -> String {
+    let golden = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/scripts/\(name).pt")
+    try FileManager.default.copyItem(atPath: golden.standardized.path, toPath: tool.path("\(name).pt"))
+    return "\(name).pt"
+  }
+
+  private func images(_ tool: Tool) throws {
+    try tool.put(SplitMix(seed: 1).symmetric([60, 1, 4, 4]).hostArray, at: "images.npy")
+    try tool.put(SplitMix(seed: 2).symmetric([1, 1, 4, 4]).hostArray, at: "example.npy")
+    try SafeTensors.write(
+      [
+        ("0.weight", (SplitMix(seed: 3).symmetric([3, 64]) / 4).hostArray), ("0.bias", Tensor([0.1, 0, 0.2]).hostArray),
+        ("1.weight", SplitMix(seed: 4).symmetric([1, 3]).hostArray),
+      ], to: tool.path("head.safetensors"))
+  }
+
+  @Test(
+    "losses of the user's own modules are asked, and fall",
+    arguments: ["script:loss.pt", "class:classifier.pt:2", "style:example.npy", "reward:head.safetensors:relu"])
+  func modules(loss: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      for name in ["loss", "classifier", "features"] { _ = try module(name, for: tool) }
+      let features = loss.hasPrefix("style") || loss.hasPrefix("reward") ? ["--features", "features.pt"] : []
+      func ask(_ strength: String) throws -> (Report, Tensor, Tensor) {
+        let answer = try tool.run(
+          [
+            "guide", "--model", "images.npy", "--schedule", "edm", "--loss", loss, "--count", "5", "--steps", "20",
+            "--guide-from", "8", "--guide-to", "16", "--strength", strength, "--out", "g.safetensors", "--json",
+          ] + features)
+        #expect(answer.status == 0, "\(answer.messages)")
+        let file = try tool.arrays(in: "g.safetensors")
+        return (try answer.json(), Tensor(try file.array(named: "samples")), Tensor(try file.array(named: "loss")))
+      }
+      let (free, guided) = (try ask("0"), try ask("0.2"))
+      #expect(guided.0.mean_final_loss < free.0.mean_final_loss && guided.0.loss == loss)
+      // What is written is the loss of what is written.
+      let samples = guided.1
+      let truth: Tensor
+      switch loss.prefix(while: { $0 != ":" }) {
+      case "script": truth = try ScriptModule(tool.path("loss.pt"))(samples)
+      case "class": truth = -(try ScriptModule(tool.path("classifier.pt"))(samples)).logSoftmax(-1)[Axis.all, 2]
+      case "style":
+        let features = try ScriptModule(tool.path("features.pt"))
+        truth = try StyleLoss(example: SplitMix(seed: 2).symmetric([1, 1, 4, 4])) { (x) throws(ArrayFileError) in
+          try features(x)
+        }(samples)
+      default:
+        let head = try RewardHead(tool.path("head.safetensors"), type: .float64, activation: .relu)
+        truth = -head(try ScriptModule(tool.path("features.pt"))(samples))
+      }
+      expectClose(guided.2[guided.2.batch - 1], truth, within: 1e-9)
+    }
+  }
+
+  @Test(
+    "a module that does not fit is named before anything is drawn",
+    arguments: [
+      (["--loss", "script:mean.pt"], "mean.pt: answers with float64 of shape [] for 2 samples; give one number per sample"),
+      (["--loss", "script:features.pt"], "features.pt: answers with float64 of shape [2, 4, 4, 4] for 2 samples; "),
+      (["--loss", "script:pair.pt"], "pair.pt: does not take float64 [2, 1, 4, 4] (it answers with Tuple, not with a tensor); "),
+      (["--loss", "class:classifier.pt:3"], "classifier.pt: answers with shape [2, 3] for 2 samples and class 3; "),
+      (["--loss", "class:features.pt:0"], "features.pt: answers with shape [2, 4, 4, 4] for 2 samples and class 0; "),
+      (
+        ["--loss", "reward:head.safetensors", "--features", "classifier.pt"],
+        "head.safetensors: takes 64 numbers per sample, the features have 3; give the head of these features"
+      ),
+      (["--loss", "style:example.npy", "--features", "loss.pt"], "loss.pt: gives no channels; give features [B, C, …]"),
+    ] as [([String], String)])
+  func unfit(options: [String], message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      for name in ["loss", "classifier", "features", "pair", "mean"] { _ = try module(name, for: tool) }
+      let answer = try tool.run(
+        ["guide", "--model", "images.npy", "--schedule", "edm", "--count", "2", "--out", "g.safetensors"] + options)
+      #expect(answer.status == 65 && answer.output == "", "\(answer.messages)")
+      #expect(answer.messages.hasPrefix("scorefield: \(message)"), "\(answer.messages)")
+      #expect(try !tool.names().contains("g.safetensors"))
+    }
+  }
+
   @Test(
     "what cannot be is one line, the right status, nothing on stdout and no file",
     arguments: [
-      (["--loss", "style"], 64, "--loss: 'style' is no loss; write target:FILE.npy"),
+      (["--loss", "style"], 64, "--loss: 'style' is no loss; write target:FILE.npy, class:CLASSIFIER.pt:k, "),
+      (["--loss", "beauty:x"], 64, "--loss: 'beauty:x' is no loss; write target:FILE.npy, class:CLASSIFIER.pt:k, "),
+      (["--loss", "class:x.pt"], 64, "--loss: 'class:x.pt' lacks a class; write class:CLASSIFIER.pt:k"),
+      (["--loss", "style:target.npy"], 64, "--features: is missing; give a TorchScript module, FILE.pt, for 'style:"),
+      (["--features", "x.pt"], 64, "--features: is for style and reward, and the loss is 'target:target.npy'; leave it out"),
+      (
+        ["--loss", "script:x.pt", "--measurement", "inpaint:mask.npy"], 64,
+        "--measurement: is for targets, and the loss is 'script:x.pt'; leave it out"
+      ),
+      (["--loss", "script:x.pt", "--method", "dps"], 64, "--method: 'dps' needs a measurement, and the loss is 'script:x.pt'; "),
+      (["--loss", "script:none.pt"], 66, "none.pt: "),
+      (["--loss", "script:target.npy"], 65, "target.npy: is no TorchScript module that libtorch "),
       (["--loss", "target:none.npy"], 66, "none.npy: "),
       (["--loss", "target:wide.npy"], 65, "wide.npy: holds samples of shape [3], the model of shape [2]; "),
       (["--measurement", "sum"], 64, "--measurement: 'sum' is no measurement; use none, inpaint:MASK.npy, "),

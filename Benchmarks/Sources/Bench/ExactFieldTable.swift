@@ -22,8 +22,12 @@ struct ExactFieldTable {
 
   static let levels = [0.1, 1, 10, 80]
 
+  /// Rows are kept as they come, and a second run goes on after them.
   static func run(threads: Int, into folder: URL) throws {
-    var rows: [Row] = []
+    let kept = folder.appending(component: "exact-field-\(threads).json")
+    var rows = (try? JSONDecoder().decode([Row].self, from: Data(contentsOf: kept))) ?? []
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     for (points, stored) in [(1797, false), (50_000, false), (500_000, true)] {
       for dimension in [2, 64, 3072] {
         var file: URL?
@@ -31,23 +35,22 @@ struct ExactFieldTable {
         var generator = Generator(seed: 0)
         if stored {
           file = folder.appending(component: "points-\(dimension).npy")
-          try store(points, dimension, &generator, file!)
+          if !FileManager.default.fileExists(atPath: file!.path) { try store(points, dimension, &generator, file!) }
           data = .zeros([0, dimension], type: .float32)
         } else {
           data = 2 * Tensor.uniform([points, dimension], type: .float32, using: &generator) - 1
         }
-        for batch in [1, 64, 1024] {
+        for batch in [1, 64, 1024]
+        where !rows.contains(where: { ($0.points, $0.dimension, $0.batch) == (points, dimension, batch) }) {
           let row = try row(points, dimension, batch, threads, data, file, &generator)
           rows.append(row)
+          try encoder.encode(rows).write(to: kept)
           FileHandle.standardError.write(Data("\(points) \(dimension) \(batch): \(row.mean)\n".utf8))
         }
         if let file { try FileManager.default.removeItem(at: file) }
       }
     }
     print(markdown(rows))
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-    try encoder.encode(rows).write(to: folder.appending(component: "exact-field-\(threads).json"))
     try Data(picture(rows).utf8).write(to: folder.appending(component: "exact-field-\(threads).svg"))
   }
 
@@ -58,8 +61,12 @@ struct ExactFieldTable {
     let before = Threads.count
     defer { Threads.count = before }
     Threads.count = threads
-    let isLarge = points * dimension * batch > 1 << 32
+    // Minutes a run.
+    let isLarge = points * dimension * batch > 1 << 36
     let runs = isLarge ? 1 : 3
+    func seconds(_ work: () -> Void) -> Double {
+      isLarge ? ContinuousClock().measure(work).inSeconds : Bench.seconds(runs: runs, work)
+    }
     let noise = Tensor.normal([batch, dimension], type: .float32, using: &generator)
     let v = 2 * Tensor.uniform([batch, dimension], type: .float32, using: &generator) - 1
 
@@ -69,7 +76,7 @@ struct ExactFieldTable {
     let weights = Tensor.uniform([batch, tile], type: .float32, using: &generator)
     let chosen = some.selecting(Tensor((0..<batch).map { $0 * 7919 % tile }))
     let gemm =
-      seconds(runs: runs) { _ = (chosen.matmul(some.transposed), weights.matmul(some)) } * Double(points / tile)
+      seconds { _ = (chosen.matmul(some.transposed), weights.matmul(some)) } * Double(points / tile)
     let model: any ExactField
     if let file {
       model = StoredField(try StoredPoints(StoredRows(file.path), type: .float32), on: .edm)
@@ -80,8 +87,8 @@ struct ExactFieldTable {
     let memory = growth { _ = model.posterior(chosen + 10 * noise, at: 10, along: v) }
     for sigma in levels {
       let x = chosen + sigma * noise
-      mean.append(seconds(runs: runs) { _ = model.posterior(x, at: sigma) })
-      all.append(seconds(runs: runs) { _ = model.posterior(x, at: sigma, along: v) })
+      mean.append(seconds { _ = model.posterior(x, at: sigma) })
+      all.append(seconds { _ = model.posterior(x, at: sigma, along: v) })
     }
     var arguments = [
       "--points", "\(points)", "--dimension", "\(dimension)", "--batch", "\(batch)", "--threads", "\(threads)",

@@ -6,20 +6,27 @@ struct GuideCommand: ParsableCommand {
     commandName: "guide", abstract: "Draw samples that are steered by a loss.",
     discussion: """
       Before each guided step the path is followed to its end, the loss is asked there, and its gradient goes back step by step (the \
-      adjoint), with products of the Fisher by --method. --method dps pulls by the likelihood at the estimate instead. Writes \
-      samples and loss.
+      adjoint), with products of the Fisher by --method. Two methods pull every guided step by a likelihood instead: dps by that of \
+      the estimate, moments with the estimate's spread. Writes samples and loss.
       """)
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var choice: ModelOptions
 
-  @Option(help: "target:FILE.npy, the squared distance to a sample, or to one for each.")
+  @Option(
+    help: """
+      The loss: \(LossInput.forms). A target's is the squared distance to it, a class's -log p, a style's the distance of Gram \
+      matrices, a reward's -r; .pt files are TorchScript modules.
+      """)
   var loss: String
+
+  @Option(help: "The features of style and reward, a TorchScript module: FILE.pt.")
+  var features: String?
 
   @Option(help: "What is seen of a sample: none, inpaint:MASK.npy, downsample:n, blur:width or matrix:FILE.npy.")
   var measurement = "none"
 
-  @Option(help: "How F v is had: \(FisherMethodInput.names.joined(separator: ", ")), or dps.")
+  @Option(help: "How F v is had: \(FisherMethodInput.names.joined(separator: ", ")), or dps or moments.")
   var method = "auto"
 
   @Option(help: "Data for methods that need some, where the model is none.")
@@ -40,7 +47,7 @@ struct GuideCommand: ParsableCommand {
   @Option(name: .customLong("prediction-steps"), help: "Steps that lead to the end.")
   var predictionSteps = 4
 
-  @Option(help: "The standard deviation of what is seen, for dps.")
+  @Option(help: "The standard deviation of what is seen, for dps and moments.")
   var deviation = 0.1
 
   @Option(help: "The first time (default: the end; edm: 80).")
@@ -60,6 +67,7 @@ struct GuideCommand: ParsableCommand {
 
   private struct Body: Encodable {
     let model, schedule, loss, measurement, method, outcome: String
+    let features: String?
     let from, to, strength: Double
     let steps, guideFrom, guideTo, predictionSteps, samples, dimension: Int
     let meanLoss, secondsPerStep: [Double?]
@@ -70,8 +78,8 @@ struct GuideCommand: ParsableCommand {
   mutating func run() throws {
     let asked = try common.validated()
     try check()
-    let isPosterior = method == "dps"
-    let given = isPosterior ? nil : try FisherMethodInput(method, option: "--method")
+    let (isPosterior, isMatched) = (method == "dps", method == "moments")
+    let given = isPosterior ? nil : try FisherMethodInput(isMatched ? "auto" : method, option: "--method")
     let output = try out.map { path throws(Failure) in try ArrayOutput(path) }
     let source = try ModelInput(choice)
     let schedule = source.schedule
@@ -82,7 +90,10 @@ struct GuideCommand: ParsableCommand {
       throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
     }
     try TimeEnds.check(from, to, on: schedule.schedule, steps: steps)
-    let wanted = try LossInput(loss, measurement: measurement)
+    let wanted = try LossInput(loss, features: features, measurement: measurement)
+    guard !isPosterior && !isMatched || wanted.isTarget else {
+      throw Failure.option("--method", "'\(method)' needs a measurement, and the loss is '\(loss)'", repair: "use target:FILE.npy")
+    }
     let states = try start.map { try ArrayInput($0) }
     let reference = try data.map { try ArrayInput($0) }
     let levels = try common.levels(beside: source)
@@ -105,53 +116,56 @@ struct GuideCommand: ParsableCommand {
     let first =
       try states.map { model.arranged(try $0.values(type), of: $0).reshaped([-1] + model.sampleShape) }
       ?? startingNoise([count ?? 1] + model.sampleShape, at: from, on: schedule.schedule, type: type, using: &generator)
-    let measured = try wanted.measurement(of: model)
-    let observed = try wanted.observed(measured, model: model, count: first.batch, levels: levels)
+    let ready = try wanted.ready(for: model, count: first.batch, levels: levels)
 
     let clock = ContinuousClock()
     let begin = clock.now
     let counter = EvaluationCounter()
-    let counted = CountedDenoiser(model.denoiser, counter: counter)
+    // What the sampler asked, differences need not ask again.
+    let counted = RememberingDenoiser(CountedDenoiser(model.denoiser, counter: counter))
     let progress = Progress("guide", total: guideTo - guideFrom + 1)
     let grid = TimeGrid.uniformHalfLogSNR(steps, over: schedule.schedule, from: from, to: to)
     // The loss is asked once in every guided step.
     var moments = [begin]
-    func lossOf(_ x: Tensor) -> Tensor { (measured.apply(x) - observed).flattened.squared().sum(-1) }
-    func steered(by fisher: (_ endpoint: Tensor) -> ErasedProducts) -> GuidedSamples {
-      guidedSample(
+    func steered(by fisher: (_ endpoint: Tensor) -> ErasedProducts) throws(ArrayFileError) -> GuidedSamples {
+      try guidedSample(
         counted, from: first, along: grid,
         guidance: AdjointGuidance(
           guided: guideFrom..<guideTo, predictionSteps: predictionSteps, strength: strength),
         fisher: fisher,
-        loss: {
+        loss: { (x) throws(ArrayFileError) in
           moments.append(clock.now)
           progress.show(moments.count - 1)
-          return lossOf($0)
+          return try ready.loss(x)
         })
     }
     let found: GuidedSamples
     var picked = products?.name ?? "dps"
-    if isRecommended {
-      let recommended =
-        points.map { RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule) }
-        ?? RecommendedFisher(counted)
-      picked = "\(recommended.choice(at: grid.times[guideFrom]))"
-      found = steered(by: { _ in ErasedProducts(recommended) })
-    } else if isPosterior {
-      let guided = GuidedSteps(
-        base: counted,
-        by: ScoreGuidance.posterior(of: counted, measured, observed: observed, deviation: deviation),
-        between: grid.times[guideTo - 1]...grid.times[guideFrom])
-      let run = sample(guided, from: first, along: grid, with: .ddim, finalDenoise: false)
+    func likelihood(_ guided: some Denoiser) throws -> GuidedSamples {
+      let steps = GuidedSteps(base: counted, by: guided, between: grid.times[guideTo - 1]...grid.times[guideFrom])
+      let run = sample(steps, from: first, along: grid, with: .ddim, finalDenoise: false)
       let end = counted.denoise(run.samples, at: to)
-      found = GuidedSamples(samples: end, losses: lossOf(end).expanded(at: 0), outcome: run.outcome)
+      return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: run.outcome)
+    }
+    let recommended =
+      isRecommended
+      ? points.map { RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule) }
+        ?? RecommendedFisher(counted) : nil
+    if let recommended { picked = "\(recommended.choice(at: grid.times[guideFrom]))" }
+    let access = products?.access(
+      of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
+    let erased = recommended.map { ErasedProducts($0) } ?? access.map { ErasedProducts($0) }
+    if isPosterior, let (measured, observed) = ready.target {
+      found = try likelihood(
+        ScoreGuidance.posterior(of: counted, measured, observed: observed, deviation: deviation))
+    } else if isMatched, let (measured, observed) = ready.target {
+      found = try likelihood(
+        MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!))
+      picked = "moments:\(picked)"
     } else {
-      let access = products!.access(
-        of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
       // The end is known there, and need not be predicted at every node.
-      found = steered { endpoint in
-        products!.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: endpoint, form: $0)) }
-          ?? ErasedProducts(access)
+      found = try steered { endpoint in
+        products?.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: endpoint, form: $0)) } ?? erased!
       }
     }
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
@@ -166,7 +180,7 @@ struct GuideCommand: ParsableCommand {
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, loss: loss, measurement: measurement,
-        method: picked, outcome: found.outcome.rawValue, from: from, to: to, strength: strength,
+        method: picked, outcome: found.outcome.rawValue, features: features, from: from, to: to, strength: strength,
         steps: steps, guideFrom: guideFrom, guideTo: guideTo, predictionSteps: predictionSteps,
         samples: first.batch, dimension: model.dimension, meanLoss: numbers(means), secondsPerStep: numbers(times),
         meanFinalLoss: numbers([finalLoss])[0], out: out)

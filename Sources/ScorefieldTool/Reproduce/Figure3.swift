@@ -259,7 +259,9 @@ struct GuidedDigits {
     let noise = Tensor.normal([target.classes.count, 8, 8], type: .float32, using: &generator)
     let grid = TimeGrid.uniformHalfLogSNR(
       Figure3.steps, over: .edm, from: DigitModel.likelihoodEnd, to: DigitModel.likelihoodStart)
-    let denoiser = CountedDenoiser(model)
+    let evaluations = EvaluationCounter()
+    // What the sampler asked, differences need not ask again.
+    let denoiser = RememberingDenoiser(CountedDenoiser(model, counter: evaluations))
     let clock = ContinuousClock()
     let start = clock.now
     let found = guidedSample(
@@ -269,13 +271,13 @@ struct GuidedDigits {
       fisher: { method.products(denoiser, $0) }, loss: { loss($0, target, by: guide) })
     let losses = found.losses[found.losses.batch - 1].doubles
     let seconds = (clock.now - start).seconds
-    for _ in 0..<denoiser.counter.count { counter.increment() }
+    for _ in 0..<evaluations.count { counter.increment() }
     let levels = DigitSet.scale.quantized(found.samples)
     let images = DigitSet.scale.scaled(levels, type: .float32)
     return Run(
       levels: levels, losses: losses, judgedLosses: loss(images, target, by: judge).doubles,
       isRight: judge.judgement(of: levels, classes: target.classes).isRight, seconds: seconds,
-      evaluations: denoiser.counter.count, outcome: found.outcome)
+      evaluations: evaluations.count, outcome: found.outcome)
   }
 
   /// The distance of each image to the nearest known digit, per pixel in [−1, 1].

@@ -21,16 +21,26 @@ struct ProductMeter {
     _ = method.products(denoiser, x).fisher(at: x, time: t).matvec(v).sum().item
   }
 
+  /// The model beside a sampler, which asked it there before: differences need not ask again.
+  private func asked(_ model: any Denoiser, _ x: Tensor, _ t: Double) -> RememberingDenoiser {
+    let remembering = RememberingDenoiser(model)
+    _ = remembering.denoise(x, at: t)
+    return remembering
+  }
+
   /// Of each, the median of many, taken in turn so that what else the machine does is the same for all.
   func milliseconds(_ methods: [FisherProducts.Method]) -> [Double] {
     let (x, v) = states(batch)
-    let noisy = Self.ratios.map { (t: $0, x: x + $0 * v) }
+    let noisy = Self.ratios.map { t in
+      let x = x + t * v
+      return (t: t, x: x, model: asked(world.model, x, t))
+    }
     let clock = ContinuousClock()
     var times = [[Double]](repeating: [], count: methods.count)
     for repetition in 0..<(repetitions + 2) {
       for (index, method) in methods.enumerated() {
         let start = clock.now
-        for (t, x) in noisy { product(method, world.model, x, v, t) }
+        for (t, x, model) in noisy { product(method, model, x, v, t) }
         // The first two warm up.
         if repetition >= 2 { times[index].append(1000 * (clock.now - start).seconds / Double(noisy.count)) }
       }
@@ -42,8 +52,9 @@ struct ProductMeter {
   func evaluations(_ method: FisherProducts.Method) -> Int {
     let (x, v) = states(2)
     let denoiser = CountedDenoiser(world.model)
-    product(method, denoiser, x + v, v, 1)
-    return denoiser.counter.count
+    let remembering = asked(denoiser, x + v, 1)
+    product(method, remembering, x + v, v, 1)
+    return denoiser.counter.count - 1
   }
 
   /// The points of the batch whose memory is measured.
@@ -53,6 +64,7 @@ struct ProductMeter {
   func memory(_ method: FisherProducts.Method) -> Int? {
     let (x, v) = states(Self.memoryBatch)
     let noisy = x + v
-    return MemoryRecord.rise { product(method, world.model, noisy, v, 1) }
+    let model = asked(world.model, noisy, 1)
+    return MemoryRecord.rise { product(method, model, noisy, v, 1) }
   }
 }

@@ -1,0 +1,111 @@
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+/// Sampling what was measured, against the posterior that is known.
+@Suite struct PosteriorSamplingTests {
+  private static let covariances = Tensor([0.3, 0.1, 0.1, 0.2, 0.2, -0.05, -0.05, 0.4, 0.25, 0, 0, 0.15], shape: [3, 2, 2])
+  private static let means = Tensor(rows: [[2, 0], [-1, 1.5], [-0.5, -2]])
+  private static let weights = Tensor([0.5, 0.3, 0.2])
+  private static let measurement = MatrixMeasurement(Tensor(rows: [[1, 0]]))
+  private static let (observed, deviation) = (1.0, 0.3)
+
+  private func field(_ schedule: any NoiseSchedule) throws -> GaussianMixtureDenoiser {
+    GaussianMixtureDenoiser(
+      try GaussianMixture(weights: Self.weights, means: Self.means, covariances: Self.covariances), on: schedule)
+  }
+
+  /// The mixture of what was seen, by each component's own update.
+  private func posterior() throws -> GaussianMixture {
+    var (weights, means, covariances): ([Double], [Tensor], [Tensor]) = ([], [], [])
+    for k in 0..<3 {
+      let (mean, c) = (Self.means[k], Self.covariances[k])
+      let (spread, gap) = (c[0, 0].item + Self.deviation * Self.deviation, Self.observed - mean[0].item)
+      weights.append(Self.weights[k].item * Double.exp(-0.5 * gap * gap / spread) / spread.squareRoot())
+      means.append(mean + c[0] * (gap / spread))
+      covariances.append(c - c[0].expanded(at: 1) * c[0] / spread)
+    }
+    let total = weights.reduce(0, +)
+    return try GaussianMixture(
+      weights: Tensor(weights.map { $0 / total }), means: .stacked(means), covariances: .stacked(covariances))
+  }
+
+  /// What many samples say: the distance from what was seen, means and covariances.
+  private func moments(_ x: Tensor) -> (distance: Double, mean: Tensor, covariance: Tensor) {
+    let centred = x - x.mean(0)
+    return (
+      (x[Axis.all, 0] - Self.observed).abs().mean().item, x.mean(0), centred.transposed.matmul(centred) / Double(x.batch)
+    )
+  }
+
+  @Test("(Spec: C8.4c.3) the mixture's posterior is the row's, and its own reverse SDE samples it")
+  func exact() throws {
+    let posterior = try posterior()
+    expectClose(posterior.weights, Tensor([0.944302748, 0.0023946897, 0.0533025623]), within: 1e-7)
+    let mean = posterior.weights.matmul(posterior.means)
+    expectClose(mean, Tensor([1.1952654069, -0.3459677549]), within: 1e-8)
+    let field = GaussianMixtureDenoiser(posterior, on: .variancePreserving)
+    let samples = run(field, steps: 600, count: 4000)
+    let found = moments(samples)
+    let deviations = Tensor([0.0905365709, 0.3323767025]).sqrt()
+    #expect(((found.mean - mean).abs() .<= 4 / 4000.0.squareRoot() * deviations + 1e-2).all())
+    expectClose(found.covariance, Tensor(rows: [[0.0905365709, 0.0740455794], [0.0740455794, 0.3323767025]]), within: 0.08)
+    #expect(abs(found.distance - 0.294) < 0.02)
+  }
+
+  private func run(_ model: any Denoiser, steps: Int, count: Int) -> Tensor {
+    let grid = TimeGrid.uniform(steps, over: .variancePreserving, from: 1, to: 1e-3)
+    var generator = Generator(seed: 3)
+    let start = Tensor.normal([count, 2], using: &generator)
+    return integrate(start, along: grid, with: EulerMaruyama(noise: .seed(4)), in: model)
+  }
+
+  @Test("(Spec: C8.4c.4) of a mixture, posterior sampling is near what was seen and too sure; with the spread of the estimate its distance is nearer the truth's")
+  func approximate() throws {
+    let field = try field(.variancePreserving)
+    let y = Tensor(rows: [[Self.observed]])
+    let unguided = moments(run(field, steps: 600, count: 1000))
+    let dps = moments(
+      run(
+        ScoreGuidance.posterior(of: field, Self.measurement, observed: y, deviation: Self.deviation), steps: 600,
+        count: 1000))
+    let matched = moments(
+      run(
+        MomentMatchedGuidance(
+          field, Self.measurement, observed: y, deviation: Self.deviation, fisher: ExactFisher(field)), steps: 600,
+        count: 1000))
+    #expect(abs(unguided.distance - 1.41) < 0.1)
+    #expect(dps.distance < 0.3 * unguided.distance && abs(dps.distance - 0.18) < 0.03)
+    // Too sure, and not sure enough: the spread of the estimate is that between the modes too.
+    #expect(dps.covariance[0, 0].item < 0.0905365709 * 0.75 && matched.covariance[0, 0].item > 0.0905365709 * 1.25)
+    #expect(abs(matched.distance - 0.294) < abs(dps.distance - 0.294))
+  }
+
+  @Test("of a Gaussian the update is exact, with any measurement, at every noise level, and without a gradient")
+  func gaussian() throws {
+    let covariance = Self.covariances[0]
+    let schedule = EDMSchedule()
+    let prior = try GaussianMixture(means: Self.means[0..<1], covariances: Self.covariances[0..<1])
+    let field = GaussianMixtureDenoiser(prior, on: schedule)
+    for matrix in [Tensor(rows: [[1, -1]]), Tensor(rows: [[1, 0.5], [0.2, -1]]), Tensor(rows: [[1, 0], [0, 1], [1, 1]])] {
+      let y = SplitMix(seed: 5).unit([3, matrix.shape[0]])
+      let s2 = 0.04
+      let gain = covariance.matmul(matrix.transposed)
+        .matmul((matrix.matmul(covariance).matmul(matrix.transposed) + s2 * Tensor.identity(matrix.shape[0])).inverse())
+      let rest = covariance - gain.matmul(matrix).matmul(covariance)
+      for row in 0..<3 {
+        let mean = Self.means[0] + gain.matmul((y[row] - matrix.matmul(Self.means[0].expanded(at: 1)).squeezed(1)).expanded(at: 1)).squeezed(1)
+        let truth = GaussianMixtureDenoiser(
+          try GaussianMixture(
+            means: mean.expanded(at: 0), covariances: ((rest + rest.transposed) / 2).expanded(at: 0)), on: schedule)
+        let guided = MomentMatchedGuidance(
+          field, MatrixMeasurement(matrix), observed: y[row..<(row + 1)], deviation: s2.squareRoot(),
+          fisher: ExactFisher(field), tolerance: 1e-12)
+        for t in [0.01, 0.5, 3, 40] {
+          let x = t * SplitMix(seed: 6).unit([5, 2])
+          expectClose(guided.denoise(x, at: t), truth.denoise(x, at: t), within: 1e-7, "\(matrix.shape) at \(t)")
+        }
+      }
+    }
+  }
+}
