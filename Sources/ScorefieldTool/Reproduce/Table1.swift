@@ -45,6 +45,9 @@ struct Table1 {
     let x = Tensor.normal([1, 3, 32, 32], type: .float32, using: &generator)
     let v = Tensor.normal([1, 3, 32, 32], type: .float32, using: &generator)
     let endpoint = denoiser.denoise(x, at: 1)
+    // Beside a sampler, which has asked at the point already.
+    let asked = RememberingDenoiser(denoiser)
+    _ = asked.denoise(x, at: 1)
     let (repetitions, vectors) = (quick ? 3 : 5, quick ? 4 : 8)
 
     func product<F: FisherAccess>(_ access: F) -> () -> Void where F.Operator: FisherMatvec {
@@ -54,6 +57,7 @@ struct Table1 {
       ("vjp", 0.155, product(VJPFisher(denoiser))),
       ("jvp", nil, product(JVPFisher(denoiser))),
       ("finite-difference", nil, product(FiniteDifferenceFisher(denoiser))),
+      ("finite-difference beside a sampler", nil, product(FiniteDifferenceFisher(asked))),
       ("endpoint", 0.063, product(EndpointFisher(denoiser, endpoint: endpoint))),
       ("centred", nil, product(EndpointFisher(denoiser, endpoint: endpoint, form: .centred))),
       ("null", nil, product(NullFisher(on: .edm))),
