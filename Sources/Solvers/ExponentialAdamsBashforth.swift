@@ -12,33 +12,26 @@ import ScorefieldTensorCore
 ///
 /// Source: Zhang & Chen 2023, arXiv:2204.13902, eq. 14–15; Lu et al. 2022, arXiv:2211.01095, section 4.2.
 public struct ExponentialAdamsBashforth: Solver {
-  /// What is done while there are fewer estimates than the degree asks for.
-  public enum Start: Sendable {
-    /// A polynomial of what there is, as published; its first step is DDIM, which caps the order at 2.
-    case lowerOrder
-    /// ``ExponentialRungeKutta`` of an order less, whose steps are as good as this method's are in sum.
-    case singleStep
-  }
-
   public let frame: Frame
   /// The variable of the polynomial.
   public let clock: Clock
   /// The polynomial's degree, from 0 (DDIM) to 3.
   public let degree: Int
   public let quadrature: Quadrature
-  public let start: Start
+  public let start: MultistepStart
   /// The grid's end, towards which the order falls; empty where it does not.
   public let lastTimes: [Double]
 
   public init(
     _ frame: Frame, degree: Int, in clock: Clock = .halfLogSNR, quadrature: Quadrature = .exact,
-    start: Start = .lowerOrder
+    start: MultistepStart = .lowerOrder
   ) {
     self.init(frame, degree, clock, quadrature, start, [])
   }
 
   private init(
-    _ frame: Frame, _ degree: Int, _ clock: Clock, _ quadrature: Quadrature, _ start: Start, _ lastTimes: [Double]
+    _ frame: Frame, _ degree: Int, _ clock: Clock, _ quadrature: Quadrature, _ start: MultistepStart,
+    _ lastTimes: [Double]
   ) {
     guard (0...3).contains(degree) else {
       fatalError("ExponentialAdamsBashforth(degree: \(degree)): polynomials beyond degree 3 amplify errors; use 0 to 3")
@@ -51,7 +44,7 @@ public struct ExponentialAdamsBashforth: Solver {
   }
 
   /// The method with its start replaced.
-  public func starting(by start: Start) -> Self { Self(frame, degree, clock, quadrature, start, lastTimes) }
+  public func starting(by start: MultistepStart) -> Self { Self(frame, degree, clock, quadrature, start, lastTimes) }
 
   /// The method whose last steps on a grid are of falling order, the very last DDIM's, which few steps profit from.
   ///
@@ -120,7 +113,7 @@ extension Solver where Self == ExponentialAdamsBashforth {
   /// - Returns: The method, of order `degree + 1`.
   ///
   /// Source: Zhang & Chen 2023, arXiv:2204.13902, eq. 14–15.
-  public static func deis(_ degree: Int, in clock: Clock = .time, start: Self.Start = .lowerOrder) -> Self {
+  public static func deis(_ degree: Int, in clock: Clock = .time, start: MultistepStart = .lowerOrder) -> Self {
     Self(.noise, degree: degree, in: clock, start: start)
   }
 

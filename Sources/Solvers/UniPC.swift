@@ -9,7 +9,8 @@ import ScorefieldTensorCore
 /// Both integrate exactly, but for the slope between two estimates, which is weighted by `B(h)/2`. Exact predictor and
 /// corrector are the exponential Adams–Bashforth and Adams–Moulton methods.
 ///
-/// - Order: One more than its own number where the start lets it: 2, 3 and 3. One denoiser evaluation per step.
+/// - Order: One more than its own number, which the third reaches by single-step starts; else 2, 3 and 3. One denoiser
+///   evaluation per step.
 ///
 /// Source: Zhao et al. 2023, arXiv:2302.04867, algorithms 1–2 and 5–6; `B₁` and `B₂` of section 4.1.
 public struct UniPC: Solver {
@@ -25,10 +26,13 @@ public struct UniPC: Solver {
   public let order: Int
   public let frame: Frame
   public let slopeWeight: SlopeWeight
+  public let start: MultistepStart
 
-  public init(_ order: Int, _ frame: Frame = .data, slopeWeight: SlopeWeight = .expMinusOne) {
+  public init(
+    _ order: Int, _ frame: Frame = .data, slopeWeight: SlopeWeight = .expMinusOne, start: MultistepStart = .lowerOrder
+  ) {
     guard (1...3).contains(order) else { fatalError("UniPC(\(order)): the predictor's order is 1, 2 or 3") }
-    (self.order, self.frame, self.slopeWeight) = (order, frame, slopeWeight)
+    (self.order, self.frame, self.slopeWeight, self.start) = (order, frame, slopeWeight, start)
   }
 
   /// The last estimates, and the step that is to be corrected.
@@ -55,8 +59,14 @@ public struct UniPC: Solver {
       state = combined(begin.state, last, [node] + memory.history.nodes)
     }
     memory.history.remember(node, keeping: order)
+    guard step.isRegular else {
+      memory = Memory()
+      return step.ddim(state, data)
+    }
+    if start == .singleStep, memory.history.nodes.count < order {
+      return ExponentialRungeKutta.Tableau.ofOrder(order).advance(x, by: step, from: node, in: field)
+    }
     memory.begin = (state, step.now)
-    guard step.isRegular else { return step.ddim(state, data) }
     return combined(state, step, memory.history.nodes)
   }
 

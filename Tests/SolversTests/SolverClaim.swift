@@ -8,6 +8,10 @@ struct SolverClaim: Sendable, CustomStringConvertible {
   /// Denoiser evaluations per step once it has started.
   let evaluations: Int
   let source: String
+  /// The first of the step counts, each twice the last; more where it takes more to see the order.
+  var firstSteps = 20
+  /// Whether it asks for the velocity, which has no value where there is no noise.
+  var asksForVelocity = false
   let run: @Sendable (Tensor, TimeGrid, any Denoiser) -> Tensor
   /// The end from the flow's own states at the first times, as many as the method remembers.
   let runFrom: @Sendable ([Tensor], TimeGrid, any Denoiser) -> Tensor
@@ -26,7 +30,7 @@ struct SolverClaim: Sendable, CustomStringConvertible {
   static func velocity<S: Solver>(
     _ name: String, _ order: Int, _ evaluations: Int, _ solver: S, _ source: String = ""
   ) -> SolverClaim where S.Field == any VelocityField {
-    .init(description: name, order: order, evaluations: evaluations, source: source) {
+    .init(description: name, order: order, evaluations: evaluations, source: source, asksForVelocity: true) {
       integrate($0, along: $1, with: solver, in: ProbabilityFlow($2))
     } runFrom: {
       end($0, $1, solver, ProbabilityFlow($2))
@@ -41,6 +45,13 @@ struct SolverClaim: Sendable, CustomStringConvertible {
       state = solver.step(state, from: t, to: grid.times[index + 1], in: field, memory: &memory)
     }
     return state
+  }
+
+  /// The same, with steps half as long.
+  var finer: SolverClaim {
+    var copy = self
+    copy.firstSteps *= 2
+    return copy
   }
 
   static let ddim = denoiser("ddim", 1, 1, .ddim, "Song et al. 2021, arXiv:2010.02502")
@@ -66,8 +77,8 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("unipc-1", 2, 1, .uniPC(1), "Zhao et al. 2023, arXiv:2302.04867"),
     .denoiser("unipc-2", 3, 1, .uniPC(2), "Zhao et al. 2023, arXiv:2302.04867"),
     .denoiser("unipc-3", 3, 1, .uniPC(3), "Zhao et al. 2023, arXiv:2302.04867"),
-    .denoiser("pndm", 2, 1, .pndm, "Liu et al. 2022, arXiv:2202.09778"),
-    .denoiser("ipndm", 2, 1, .ipndm, "Zhang & Chen 2023, arXiv:2204.13902"),
+    .denoiser("pndm", 2, 1, .pndm, "Liu et al. 2022, arXiv:2202.09778").finer,
+    .denoiser("ipndm", 2, 1, .ipndm, "Zhang & Chen 2023, arXiv:2204.13902").finer,
     .denoiser("edm-heun", 2, 2, .edmHeun, "Karras et al. 2022, arXiv:2206.00364"),
     .denoiser("heun-lambda", 2, 2, .heunInHalfLogSNR, "Heun's method in half log-SNR"),
     .denoiser("exponential-heun", 2, 2, .exponentialHeun, "Hochbruck & Ostermann 2005"),
@@ -79,7 +90,8 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("deis-2 in λ", 3, 1, .deis(2, in: .halfLogSNR, start: .singleStep)),
     .denoiser("deis-3 in κ", 4, 1, .deis(3, in: .noiseToSignal, start: .singleStep)),
     .denoiser(
-      "data Adams–Bashforth of degree 3", 4, 1, ExponentialAdamsBashforth(.data, degree: 3, start: .singleStep)),
+      "data Adams–Bashforth of degree 3", 4, 1, ExponentialAdamsBashforth(.data, degree: 3, start: .singleStep)
+    ).finer,
     .denoiser(
       "data Adams–Bashforth of degree 2 in time", 3, 1,
       ExponentialAdamsBashforth(.data, degree: 2, in: .time, start: .singleStep)),
@@ -88,6 +100,7 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("dpm-solver-2, γ = 1", 2, 2, .dpmSolver2(node: 1)),
     .denoiser("dpm-solver++-2m, exact", 2, 1, .dpmSolverPlusPlus2MExact),
     .denoiser("dpm-solver++-2s, r = 1/4", 2, 2, .dpmSolverPlusPlus2S(node: 0.25)),
+    .denoiser("unipc-3, single-step start", 4, 1, UniPC(3, start: .singleStep)).finer.finer,
     .denoiser("unipc-2, B₁", 3, 1, UniPC(2, slopeWeight: .h)),
     .denoiser("unipc-3 of the noise, B₁", 3, 1, UniPC(3, .noise, slopeWeight: .h)),
     .denoiser("exponential Heun of the data", 2, 2, ExponentialHeun(.data)),
