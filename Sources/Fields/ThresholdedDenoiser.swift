@@ -36,8 +36,12 @@ public struct ThresholdedDenoiser<Base: Denoiser>: Denoiser {
     (self.base, self.threshold, self.magnitude) = (base, threshold, magnitude)
   }
 
-  public func denoise(_ x: Tensor, at t: Double) -> Tensor {
-    let data = base.denoise(x, at: t)
+  public func denoise(_ x: Tensor, at t: Double) -> Tensor { kept(base.denoise(x, at: t)) }
+  public func denoise(_ points: [Tensor], at times: [Double]) -> [Tensor] {
+    base.denoise(points, at: times).map(kept)
+  }
+
+  private func kept(_ data: Tensor) -> Tensor {
     switch threshold {
     case .fixed: return data.clamped(-magnitude, magnitude)
     case .dynamic(let quantile):

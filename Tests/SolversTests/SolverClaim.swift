@@ -80,6 +80,9 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("pndm", 2, 1, .pndm, "Liu et al. 2022, arXiv:2202.09778").finer,
     .denoiser("ipndm", 2, 1, .ipndm, "Zhang & Chen 2023, arXiv:2204.13902").finer,
     .denoiser("edm-heun", 2, 2, .edmHeun, "Karras et al. 2022, arXiv:2206.00364"),
+    .denoiser("edict", 1, 2, .edict, "Wallace et al. 2022, arXiv:2211.12446").finer.finer.finer,
+    .denoiser("bdia", 2, 1, .bdia, "Zhang et al. 2023, arXiv:2307.10829").finer,
+    .denoiser("belm", 2, 1, .belm, "Wang et al. 2024, arXiv:2410.07273"),
     .denoiser("heun-lambda", 2, 2, .heunInHalfLogSNR, "Heun's method in half log-SNR"),
     .denoiser("exponential-heun", 2, 2, .exponentialHeun, "Hochbruck & Ostermann 2005"),
   ]
@@ -104,6 +107,7 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("unipc-2, B₁", 3, 1, UniPC(2, slopeWeight: .h)),
     .denoiser("unipc-3 of the noise, B₁", 3, 1, UniPC(3, .noise, slopeWeight: .h)),
     .denoiser("exponential Heun of the data", 2, 2, ExponentialHeun(.data)),
+    .denoiser("bdia, γ = 1/2", 1, 1, BDIA(weight: 0.5)).finer,
     .denoiser("dpm-solver-12", 2, 2, .dpmSolver12),
     .denoiser("dpm-solver-23", 3, 3, .dpmSolver23),
   ]
