@@ -135,11 +135,11 @@ extension Solver where Self == ExponentialAdamsBashforth {
   /// Source: Lu et al. 2022, arXiv:2211.01095, eq. 4.1 with `n = 2`.
   public static var dpmSolverPlusPlus2MExact: Self { Self(.data, degree: 1) }
 
-  /// DPM-Solver++(3M), the multistep method of third order.
+  /// DPM-Solver++(3M), the multistep method of third order, with a start that lets it be one.
   ///
-  /// - Order: 3. One denoiser evaluation per step.
+  /// - Order: 3. One denoiser evaluation per step, two in the first two.
   /// - Note: Released code has half the weight of the second difference, and order 2.
   ///
   /// Source: Lu et al. 2022, arXiv:2211.01095, eq. 4.1 with `n = 3`.
-  public static var dpmSolverPlusPlus3M: Self { Self(.data, degree: 2) }
+  public static var dpmSolverPlusPlus3M: Self { Self(.data, degree: 2, start: .singleStep) }
 }

@@ -113,7 +113,7 @@ import Testing
     (.denoiser("deis-1", 2, 1, .deis(1)), nil),
     (.denoiser("deis-2", 3, 1, .deis(2)), 2),
     (.denoiser("deis-3", 4, 1, .deis(3)), 2),
-    (.denoiser("dpm-solver++-3m", 3, 1, .dpmSolverPlusPlus3M), 2),
+    (.denoiser("dpm-solver++-3m", 3, 1, .dpmSolverPlusPlus3M.starting(by: .lowerOrder)), 2),
   ]
 
   @Test(

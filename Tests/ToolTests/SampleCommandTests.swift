@@ -16,7 +16,7 @@ import Testing
     "ddim": 41, "euler": 41, "heun": 81, "rk4": 161, "deis-1": 41, "deis-2": 41, "deis-3": 41,
     "deis-3:start=single-step": 47,
     "dpm-solver-1": 41, "dpm-solver-2": 81, "dpm-solver-3": 121, "dpm-solver++-1": 41, "dpm-solver++-2s": 81,
-    "dpm-solver++-2m": 41, "dpm-solver++-3m": 41, "dpm-solver++-3m:start=single-step": 43, "dpm-solver++-3s": 121,
+    "dpm-solver++-2m": 41, "dpm-solver++-3m": 43, "dpm-solver++-3m:start=lower-order": 41, "dpm-solver++-3s": 121,
     "unipc-1": 41, "unipc-2": 41, "unipc-3": 41, "unipc-3:start=lower-order": 41, "unipc-3:start=single-step": 45,
     "pndm": 50,
     "ipndm": 41, "edm-heun": 81, "heun-lambda": 81, "exponential-heun": 81, "edict": 81, "edict:p=1": 81, "bdia": 41,

@@ -36,6 +36,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
     }
   ),
   ("times", { [times] }),
+  ("sampling", { [sampling(batch: 1), sampling(batch: 64)] }),
 ]
 let wanted = CommandLine.arguments.dropFirst()
 // All sizes of the exact field take an hour: only by name.

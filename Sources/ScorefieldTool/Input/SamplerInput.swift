@@ -48,7 +48,8 @@ struct SamplerInput {
       kind = .denoiser(ExponentialAdamsBashforth.dpmSolverPlusPlus2M.starting(by: try Self.start(of: value)))
       return
     case "dpm-solver++-3m":
-      kind = .denoiser(ExponentialAdamsBashforth.dpmSolverPlusPlus3M.starting(by: try Self.start(of: value)))
+      kind = .denoiser(
+        ExponentialAdamsBashforth.dpmSolverPlusPlus3M.starting(by: try Self.start(of: value, standard: .singleStep)))
       return
     case "unipc-1":
       kind = .denoiser(UniPC(1, start: try Self.start(of: value)))
@@ -85,9 +86,14 @@ struct SamplerInput {
     try value.alone()
   }
 
-  /// What a method that remembers starts with; the published start where nothing is said.
-  private static func start(of value: OptionValue) throws(Failure) -> MultistepStart {
-    try value.choice("start", of: ["lower-order", "single-step"]) == "single-step" ? .singleStep : .lowerOrder
+  /// What a method that remembers starts with.
+  private static func start(
+    of value: OptionValue, standard: MultistepStart = .lowerOrder
+  ) throws(Failure) -> MultistepStart {
+    try value.choice("start", of: ["lower-order", "single-step"]).map {
+      $0 == "single-step" ? .singleStep : .lowerOrder
+    }
+      ?? standard
   }
 
   private static func tolerances(of value: OptionValue, _ standard: Double) throws(Failure) -> (Double, Double) {
