@@ -65,7 +65,7 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("deis-1", 2, 1, .deis(1), "Zhang & Chen 2023, arXiv:2204.13902"),
     .denoiser("deis-2", 2, 1, .deis(2), "Zhang & Chen 2023, arXiv:2204.13902"),
     .denoiser("deis-2:start=single-step", 3, 1, .deis(2, start: .singleStep), "Zhang & Chen 2023, arXiv:2204.13902"),
-    .denoiser("deis-3", 2, 1, .deis(3), "Zhang & Chen 2023, arXiv:2204.13902"),
+    .denoiser("deis-3", 2, 1, .deis(3), "Zhang & Chen 2023, arXiv:2204.13902").finer,
     .denoiser("deis-3:start=single-step", 4, 1, .deis(3, start: .singleStep), "Zhang & Chen 2023, arXiv:2204.13902"),
     .denoiser("dpm-solver-1", 1, 1, .dpmSolver1, "Lu et al. 2022, arXiv:2206.00927"),
     .denoiser("dpm-solver-2", 2, 2, .dpmSolver2, "Lu et al. 2022, arXiv:2206.00927"),
