@@ -29,6 +29,10 @@ public struct ClassifierFreeGuidance<Conditional: Denoiser, Unconditional: Denoi
     combined(unconditional.denoise(x, at: t), conditional.denoise(x, at: t))
   }
 
+  public func denoise(_ points: [Tensor], at times: [Double]) -> [Tensor] {
+    zip(unconditional.denoise(points, at: times), conditional.denoise(points, at: times)).map(combined)
+  }
+
   /// `u + w (c − u)` of anything that is affine in the estimates.
   package func combined(_ unconditional: Tensor, _ conditional: Tensor) -> Tensor {
     unconditional + scale * (conditional - unconditional)

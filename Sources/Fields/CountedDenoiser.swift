@@ -16,6 +16,11 @@ public struct CountedDenoiser: Denoiser {
     counter.increment()
     return base.denoise(x, at: t)
   }
+
+  public func denoise(_ points: [Tensor], at times: [Double]) -> [Tensor] {
+    for _ in points { counter.increment() }
+    return base.denoise(points, at: times)
+  }
 }
 
 /// A count that may be shared and added to from any thread.

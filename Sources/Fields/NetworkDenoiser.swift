@@ -35,6 +35,24 @@ public struct NetworkDenoiser: Denoiser, Module {
     return preconditioning.data(output.to(x.elementType), at: x, kernel)
   }
 
+  /// In one evaluation of the network.
+  public func denoise(_ points: [Tensor], at times: [Double]) -> [Tensor] {
+    guard points.count > 1 else { return zip(points, times).map { denoise($0, at: $1) } }
+    let kernels = schedule.kernels(at: times)
+    let questions = zip(points, kernels).map {
+      preconditioning.question($0, at: $1, condition: condition, type: network.elementType)
+    }
+    let conditions = questions.compactMap(\.condition)
+    let output = network(
+      .concatenated(questions.map(\.x)), noise: .concatenated(questions.map(\.noise)),
+      condition: conditions.isEmpty ? nil : .concatenated(conditions))
+    var first = 0
+    return zip(points, kernels).map { x, kernel in
+      defer { first += x.batch }
+      return preconditioning.data(output[first..<(first + x.batch)].to(x.elementType), at: x, kernel)
+    }
+  }
+
   /// The same denoiser under another condition, shape `[1, c]` or `[B, c]`.
   public func conditioned(on condition: Tensor?) -> NetworkDenoiser {
     var copy = self

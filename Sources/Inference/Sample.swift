@@ -13,6 +13,8 @@ public struct SampleRun: Sendable {
   /// Evaluations of the denoiser, each for the whole batch.
   public let evaluations: Int
   public let outcome: Outcome
+  /// Calls of the denoiser that waited for one another, where many steps were tried at once; the last one denoises.
+  public var rounds: Int? = nil
 
   /// The states of a sampler and what the denoiser made of them.
   public struct Path: Sendable {

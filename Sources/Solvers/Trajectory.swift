@@ -73,3 +73,20 @@ public func integrate<S: Solver>(
   for point in Trajectory(from: start, along: grid, with: solver, in: field) { state = point.state }
   return state
 }
+
+/// The state at the end of a grid, from what a method remembers to what it remembers then.
+///
+/// - Parameters:
+///   - start: The state at the grid's first time, shape `[B, …]`.
+///   - grid: The times, in the order they are visited.
+///   - solver: The method.
+///   - field: What is solved.
+///   - memory: The method's memory; methods that can be undone need it for the way back.
+/// - Returns: The state at the grid's last time, shape `[B, …]`.
+public func integrate<S: Solver>(
+  _ start: Tensor, along grid: TimeGrid, with solver: S, in field: S.Field, memory: inout S.Memory
+) -> Tensor {
+  zip(grid.times, grid.times.dropFirst()).reduce(start) { state, times in
+    solver.step(state, from: times.0, to: times.1, in: field, memory: &memory)
+  }
+}

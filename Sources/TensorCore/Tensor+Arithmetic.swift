@@ -27,6 +27,20 @@ extension Tensor {
   public static func *= (a: inout Tensor, b: Double) { a = a * b }
   public static func /= (a: inout Tensor, b: Double) { a = a / b }
 
+  /// `Σᵢ cᵢ aᵢ` of tensors of one shape, in one operation per term; terms whose coefficient is 0 count for nothing.
+  public static func combination(_ terms: [(coefficient: Double, tensor: Tensor)]) -> Tensor {
+    guard let first = terms.first else { fatalError("combination([]): needs at least one tensor") }
+    var sum: Tensor?
+    for (coefficient, tensor) in terms where coefficient != 0 {
+      guard let before = sum else {
+        sum = coefficient == 1 ? tensor : coefficient * tensor
+        continue
+      }
+      sum = add(before.argument, tensor.argument, tensor.number(coefficient))
+    }
+    return sum ?? .zeros(like: first.tensor)
+  }
+
   /// A number beside this tensor, as an operator's argument.
   func number(_ value: Double) -> Argument {
     let type = elementType

@@ -1,77 +1,143 @@
+import Foundation
 import Scorefield
 import ScorefieldTestSupport
 import Testing
 
 /// Every method has the order it claims, and the limit it must have, on a Gaussian and on a mixture.
 @Suite struct ConvergenceTests {
-  struct Claim: Sendable, CustomStringConvertible {
-    let description: String
-    let order: Double
-    /// The first of the step counts, each twice the last, and the most there may be.
-    let steps: ClosedRange<Int>
-    /// The most the error may be at the last of them.
-    let error: Double
-    let run: @Sendable (Tensor, TimeGrid, any Denoiser) -> Tensor
+  /// How the steps are spread, and between which noise-to-signal ratios.
+  enum Spread: CaseIterable {
+    case time, halfLogSNR
 
-    /// The errors of ever more steps, as long as they are above rounding.
-    func errors(_ error: (Int) -> Double) -> [(steps: Int, error: Double)] {
-      var found: [(steps: Int, error: Double)] = []
-      var n = steps.lowerBound
-      while n <= steps.upperBound, found.last?.error ?? 1 > 1e-11 {
-        found.append((n, error(n)))
-        n *= 2
-      }
-      return found
-    }
+    /// Steps equal in time are too long near the data on a schedule whose time is its noise level.
+    var ratios: (near: Double, far: Double) { self == .time ? (0.3, 4) : (0.1, 5) }
 
-    /// A method that asks for the velocity.
-    static func velocity<S: Solver>(
-      _ name: String, _ order: Double, _ steps: ClosedRange<Int>, _ error: Double, _ solver: S
-    ) -> Claim where S.Field == any VelocityField {
-      Claim(description: name, order: order, steps: steps, error: error) {
-        integrate($0, along: $1, with: solver, in: ProbabilityFlow($2))
-      }
-    }
-    /// A method that asks for the denoiser.
-    static func denoiser<S: Solver>(
-      _ name: String, _ order: Double, _ steps: ClosedRange<Int>, _ error: Double, _ solver: S
-    ) -> Claim where S.Field == any Denoiser {
-      Claim(description: name, order: order, steps: steps, error: error) {
-        integrate($0, along: $1, with: solver, in: $2)
+    func grid(_ steps: Int, _ schedule: any NoiseSchedule, _ from: Double, _ to: Double) -> TimeGrid {
+      switch self {
+      case .time: .uniform(steps, over: schedule, from: from, to: to)
+      case .halfLogSNR: .uniformHalfLogSNR(steps, over: schedule, from: from, to: to)
       }
     }
   }
 
-  static let claims: [Claim] = [
-    .velocity("euler", 1, 160...640, 5e-2, .euler),
-    .denoiser("ddim", 1, 160...640, 5e-2, .ddim),
-    .velocity("heun", 2, 80...320, 2e-3, .heun),
-    .velocity("Bogacki–Shampine", 3, 10...160, 1e-4, .bogackiShampine),
-    .velocity("rk4", 4, 10...160, 2e-6, .rk4),
-    .velocity("Dormand–Prince", 5, 8...256, 2e-11, .dormandPrince),
-  ]
-
-  static let schedules = NamedSchedule.all.filter { ["vp", "edm", "flow"].contains($0.name) }
   /// Points near the data.
   static let points = [-2.3, -1.6, 0.7, 1.1, 2.5]
 
-  @Test("Spec: BA.1 orders and limits are as claimed, towards the data and back", arguments: claims, schedules)
-  func order(_ claim: Claim, _ named: NamedSchedule) throws {
-    let near = named.schedule.time(atNoiseToSignal: 0.1)
-    let far = named.schedule.time(atNoiseToSignal: 5)
-    for flow in [LineFlow.gauss(on: named.schedule), .mixture(on: named.schedule)] {
+  /// Errors of ever more steps, each twice the last, and that of the limit they extrapolate to.
+  static func errors(
+    of claim: SolverClaim, on flow: LineFlow, _ spread: Spread, backwards: Bool = false, steps: [Int]
+  ) throws -> (errors: [(steps: Int, error: Double)], limit: Double) {
+    let near = flow.schedule.time(atNoiseToSignal: spread.ratios.near)
+    let far = flow.schedule.time(atNoiseToSignal: spread.ratios.far)
+    let (from, to) = backwards ? (near, far) : (far, near)
+    let start = Tensor(flow.carry(points, from: near, to: from), shape: [5, 1])
+    let exact = Tensor(flow.carry(points, from: near, to: to), shape: [5, 1])
+    let denoiser = try flow.denoiser()
+    let ends = steps.map { claim.run(start, spread.grid($0, flow.schedule, from, to), denoiser) - exact }
+    // Richardson's extrapolation: errors are sums of the powers of h from the order on.
+    var (table, power) = (ends, Double(claim.order))
+    while table.count > 1 {
+      table = zip(table, table.dropFirst()).map { (pow(2, power) * $1 - $0) / (pow(2, power) - 1) }
+      power += 1
+    }
+    return (zip(steps, ends).map { ($0, $1.abs().max().item) }, table[0].abs().max().item)
+  }
+
+  /// The slope where there is one: above rounding.
+  static func order(_ errors: [(steps: Int, error: Double)]) -> Double {
+    observedOrder(errors.filter { $0.error > 1e-11 }.suffix(2))
+  }
+
+  static func check(_ claim: SolverClaim, _ schedule: any NoiseSchedule, backwards: Bool = false, steps: [Int]) throws {
+    for flow in [LineFlow.gauss(on: schedule), .mixture(on: schedule)] {
+      for spread in Spread.allCases {
+        let (errors, limit) = try errors(of: claim, on: flow, spread, backwards: backwards, steps: steps)
+        let order = order(errors)
+        #expect(order > Double(claim.order) - 0.2, "\(flow.means), \(spread): observed \(order), \(errors)")
+        #expect(limit < 1e-8, "\(flow.means), \(spread): the limit is \(limit) off")
+      }
+    }
+  }
+
+  @Test(
+    "Spec: BA.1 C9.6 orders and limits are as claimed, on grids of time and of λ", arguments: SolverClaim.all)
+  func order(_ claim: SolverClaim) throws {
+    try Self.check(claim, .variancePreserving, steps: [1, 2, 4, 8, 16].map { $0 * claim.firstSteps })
+  }
+
+  @Test(
+    "Spec: BA.1 C9.6 orders and limits are as claimed on every kind of schedule, towards the data and back",
+    .tags(.slow), .whenAllTestsRun, arguments: SolverClaim.all + SolverClaim.variants, ["vp", "edm", "flow"])
+  func orderEverywhere(_ claim: SolverClaim, _ name: String) throws {
+    for backwards in [false, true] {
+      try Self.check(
+        claim, NamedSchedule.named(name), backwards: backwards, steps: [2, 4, 8, 16, 32].map { $0 * claim.firstSteps })
+    }
+  }
+
+  @Test("the pairs of Dormand–Prince and Bogacki–Shampine have their orders")
+  func pairs() throws {
+    try Self.check(
+      .velocity("Dormand–Prince", 5, 6, .dormandPrince), .variancePreserving, steps: [10, 20, 40, 80])
+    try Self.check(
+      .velocity("Bogacki–Shampine", 3, 3, .bogackiShampine), .variancePreserving, steps: [20, 40, 80, 160, 320])
+  }
+
+  /// The order on the mixture in a plane, from the ends the specification prints.
+  @Test(
+    "Spec: C9.2a C9.3b C9.4c C9.4d C9.4e C9.4g C9.5a C9.5b C9.5c the order test of the four schedules",
+    arguments: SolverClaim.all, PlaneFlow.all)
+  func plane(_ claim: SolverClaim, _ world: PlaneFlow) {
+    let steps = (claim.order == 3 ? 40 : 80)...(claim.order == 3 ? 160 : 320)
+    let errors = [steps.lowerBound, steps.upperBound].map { n in
+      (steps: n, error: distance(claim.run(world.start, world.halfLogSNRGrid(n), world.denoiser), world.end))
+    }
+    let order = observedOrder(errors)
+    #expect(order > Double(claim.order) - 0.25, "observed \(order), \(errors)")
+  }
+
+  @Test(
+    "Spec: C9.3b C9.4d C9.5c orders and limits of the variants are as claimed", .tags(.slow), .whenAllTestsRun,
+    arguments: SolverClaim.variants)
+  func variants(_ claim: SolverClaim) throws {
+    try order(claim)
+    for world in PlaneFlow.all { plane(claim, world) }
+  }
+
+  @Test("Spec: C9.1a the flow of the mixture in a plane ends where it is printed to", arguments: PlaneFlow.all)
+  func planeEnds(_ world: PlaneFlow) {
+    #expect(distance(world.end, world.printedEnd) < 1e-10)
+  }
+
+  static let multistep: [(claim: SolverClaim, capped: Int?)] = [
+    (.denoiser("deis-1", 2, 1, .deis(1)), nil),
+    (.denoiser("deis-2", 3, 1, .deis(2)), 2),
+    (.denoiser("deis-3", 4, 1, .deis(3)), 2),
+    (.denoiser("dpm-solver++-3m", 3, 1, .dpmSolverPlusPlus3M.starting(by: .lowerOrder)), 2),
+  ]
+
+  @Test(
+    "Spec: C9.3b E13 multistep methods have their order from exact starts, and a first-order start caps it",
+    arguments: multistep.indices)
+  func exactStarts(_ index: Int) throws {
+    let (claim, capped) = Self.multistep[index]
+    for flow in [LineFlow.gauss(on: .flowMatching), .mixture(on: .flowMatching)] {
+      let near = flow.schedule.time(atNoiseToSignal: 0.3)
+      let far = flow.schedule.time(atNoiseToSignal: 4)
+      func state(_ t: Double) -> Tensor {
+        Tensor(flow.carry(Self.points, from: near, to: t), shape: [5, 1])
+      }
       let denoiser = try flow.denoiser()
-      for (from, to) in [(far, near), (near, far)] {
-        let start = flow.carry(Self.points, from: near, to: from)
-        let exact = flow.carry(Self.points, from: near, to: to)
-        let errors = claim.errors { n in
-          let grid = TimeGrid((0...n).map { $0 == n ? to : from + (to - from) * Double($0) / Double(n) })
-          return largestError(claim.run(Tensor(start, shape: [5, 1]), grid, denoiser), exact)
-        }
-        let order = observedOrder(errors.suffix(2))
-        let last = errors[errors.count - 1].error
-        #expect(order > claim.order - 0.2, "\(flow.means), \(from) → \(to): observed \(order)")
-        #expect(last < claim.error, "\(flow.means), \(from) → \(to): error \(last)")
+      let steps = claim.order == 4 ? [160, 320, 640] : [40, 80, 160, 320]
+      let grids = steps.map { TimeGrid.uniform($0, over: flow.schedule, from: far, to: near) }
+      func order(_ end: (TimeGrid) -> Tensor) -> Double {
+        Self.order(zip(steps, grids).map { ($0, distance(end($1), state(near))) })
+      }
+      let exact = order { grid in claim.runFrom(grid.times.prefix(claim.order).map(state), grid, denoiser) }
+      #expect(exact > Double(claim.order) - 0.2, "\(flow.means): observed \(exact)")
+      if let capped {
+        let published = order { claim.run(state(far), $0, denoiser) }
+        #expect(abs(published - Double(capped)) < 0.25, "\(flow.means): observed \(published) with the published start")
       }
     }
   }

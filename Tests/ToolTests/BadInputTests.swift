@@ -343,8 +343,36 @@ import Testing
       options: ["--count": "0"], command: "sample"),
     Kind(
       name: "no sampler", status: 64,
-      line: "--solver: 'magic' is no sampler; use euler, heun, rk4, ddim or dopri5:rtol=1e-5,atol=1e-5",
+      line:
+        "--solver: 'magic' is no sampler; use euler, heun, rk4, dopri5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12, dpm-solver-23, dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, edict, bdia or belm",
       options: ["--solver": "magic"], command: "sample"),
+    Kind(
+      name: "a start that is none", status: 64,
+      line:
+        "--solver: 'start=3' is no parameter of 'deis-2'; write deis-2:start=lower-order or deis-2:start=single-step",
+      options: ["--solver": "deis-2:start=3"], command: "sample"),
+    Kind(
+      name: "a weight outside its range", status: 64,
+      line: "--solver: gamma 2.0 is not in (0, 1]; write bdia:gamma=1", options: ["--solver": "bdia:gamma=2"],
+      command: "sample"),
+    Kind(
+      name: "no mixing", status: 64, line: "--solver: p 0.0 is not in (0, 1]; write edict:p=1",
+      options: ["--solver": "edict:p=0"], command: "sample"),
+    Kind(
+      name: "adaptive steps in parallel", status: 64,
+      line: "--parallel: 'dopri5' chooses its steps one after another; use a solver of fixed steps",
+      options: ["--solver": "dopri5", "--parallel": "8"], command: "sample"),
+    Kind(
+      name: "no window", status: 64, line: "--parallel: 0 is no count of steps; give a number from 1 to 100000",
+      options: ["--parallel": "0"], command: "sample"),
+    Kind(
+      name: "a path of parallel steps", status: 64,
+      line: "--trajectory: keeps no path of steps tried at once; leave out --parallel or --trajectory",
+      options: ["--parallel": "4", "--trajectory": "t.safetensors"], command: "sample"),
+    Kind(
+      name: "a tolerance of nothing", status: 64,
+      line: "--parallel-tolerance: needs --parallel; say how many steps are tried at once",
+      options: ["--parallel-tolerance": "0.1"], command: "sample"),
     Kind(
       name: "no grid", status: 64,
       line: "--grid: 'log' is no grid; use one of uniform-time, uniform-half-log-snr, karras:rho=7",

@@ -11,8 +11,21 @@ import Testing
     let seconds: Double
   }
 
+  /// What forty steps and the last look cost.
+  static let evaluations = [
+    "ddim": 41, "euler": 41, "heun": 81, "rk4": 161, "deis-1": 41, "deis-2": 41, "deis-3": 41,
+    "deis-3:start=single-step": 47,
+    "dpm-solver-1": 41, "dpm-solver-2": 81, "dpm-solver-3": 121, "dpm-solver++-1": 41, "dpm-solver++-2s": 81,
+    "dpm-solver++-2m": 41, "dpm-solver++-3m": 43, "dpm-solver++-3m:start=lower-order": 41, "dpm-solver++-3s": 121,
+    "unipc-1": 41, "unipc-2": 41, "unipc-3": 41, "unipc-3:start=lower-order": 41, "unipc-3:start=single-step": 45,
+    "pndm": 50,
+    "ipndm": 41, "edm-heun": 81, "heun-lambda": 81, "exponential-heun": 81, "edict": 81, "edict:p=1": 81, "bdia": 41,
+    "bdia:gamma=0.9": 41, "belm": 41,
+  ]
+
   @Test(
-    "the samples of a data set are its points, by every solver", arguments: ["ddim", "euler", "heun", "rk4", "dopri5"])
+    "the samples of a data set are its points, by every solver",
+    arguments: evaluations.keys.sorted() + ["dopri5", "dpm-solver-12", "dpm-solver-23:rtol=1e-4,atol=1e-4"])
   func points(_ solver: String) throws {
     try Tool.inTemporaryFolder { tool in
       try tool.put([1, 0, -1, 0.5, 0, -1], shape: [3, 2], at: "points.npy")
@@ -22,8 +35,7 @@ import Testing
         "s.npy", "--json", "--to", "1e-4",
       ])
       let report: Report = try answer.json()
-      let evaluations = ["ddim": 41, "euler": 41, "heun": 81, "rk4": 161]
-      if let expected = evaluations[solver] { #expect(report.nfe == expected) }
+      if let expected = Self.evaluations[solver] { #expect(report.nfe == expected) }
       #expect(report.samples == 7 && report.outcome == "converged" && report.nfe == report.network_evaluations)
 
       let samples = Tensor(try NPY.read(tool.path("s.npy")))
@@ -77,6 +89,35 @@ import Testing
       }
       for (start, end) in zip([1.5, -0.3], Tensor(try NPY.read(tool.path("s.npy"))).doubles) {
         #expect(abs(deviation(end, 1) - deviation(start, 999)) < 1e-7)
+      }
+    }
+  }
+
+  @Test("steps tried at once end where they do one by one, in fewer rounds")
+  func parallel() throws {
+    try Tool.inTemporaryFolder { tool in
+      struct Parallel: Decodable {
+        let nfe: Int
+        let rounds: Int?
+      }
+      try tool.put(Array(#"{"weights":[0.4,0.6],"means":[[0.5],[-1]],"stds":[0.7,0.5]}"#.utf8), at: "m.json")
+      try tool.put([1.5, -0.3, 0.1], shape: [3, 1], at: "x.npy")
+      func run(_ solver: String, _ more: String...) throws -> (Parallel, [Double]) {
+        let call = [
+          "sample", "--model", "m.json", "--schedule", "vp", "--solver", solver, "--steps", "30", "--start", "x.npy",
+          "--out",
+          "s.npy", "--json",
+        ]
+        return (try tool.run(call + more).json(), Tensor(try NPY.read(tool.path("s.npy"))).doubles)
+      }
+      for solver in ["ddim", "euler", "dpm-solver++-2m"] {
+        let (plain, expected) = try run(solver)
+        #expect(plain.nfe == 31 && plain.rounds == nil)
+        #expect(try run(solver, "--parallel", "10", "--parallel-tolerance", "0").1 == expected)
+        let (report, close) = try run(solver, "--parallel", "30", "--parallel-tolerance", "1e-3")
+        #expect(report.rounds! < 20 && report.nfe > 31)
+        #expect(zip(close, expected).allSatisfy { abs($0 - $1) < 1e-2 })
+        #expect(try run(solver, "--parallel", "30").0.rounds! <= report.rounds!)
       }
     }
   }

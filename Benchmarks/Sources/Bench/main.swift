@@ -46,6 +46,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
     }
   ),
   ("times", { [times] }),
+  ("sampling", { [sampling(batch: 1), sampling(batch: 64)] }),
 ]
 let wanted = CommandLine.arguments.dropFirst()
 for comparison in comparisons where wanted.contains(comparison.name) || wanted.isEmpty {

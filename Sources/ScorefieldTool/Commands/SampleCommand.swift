@@ -10,7 +10,12 @@ struct SampleCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var choice: ModelOptions
 
-  @Option(help: "euler, heun, rk4, ddim or dopri5:rtol=1e-5,atol=1e-5.")
+  @Option(
+    help: """
+      euler, heun, rk4, dopri5:rtol=1e-5,atol=1e-5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12 or \
+      -23:rtol=1e-3,atol=1e-3, dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, \
+      exponential-heun, edict:p=0.93, bdia:gamma=1 or belm; those that remember take :start=single-step.
+      """)
   var solver = "ddim"
 
   @Option(help: "How many steps.")
@@ -24,6 +29,12 @@ struct SampleCommand: ParsableCommand {
 
   @Option(help: "The last time (default: 1e-3; edm: 0.002).")
   var to: Double?
+
+  @Option(help: "How many steps are tried at once (ParaDiGMs).")
+  var parallel: Int?
+
+  @Option(help: "How far steps tried at once may move before they count, beside the noise level (default: 0.1).")
+  var parallelTolerance: Double?
 
   @Flag(name: .customLong("no-final-denoise"), help: "Leave the noise of the last time in the samples.")
   var noFinalDenoise = false
@@ -46,6 +57,29 @@ struct SampleCommand: ParsableCommand {
     let steps, samples, dimension, nfe: Int
     let finalDenoise: Bool
     let trajectory: String?
+    let rounds: Int?
+  }
+
+  /// The steps that are tried at once, where that is asked for.
+  private func checkedWindow() throws(Failure) -> Int? {
+    guard let parallel else {
+      guard parallelTolerance == nil else {
+        throw .option("--parallel-tolerance", "needs --parallel", repair: "say how many steps are tried at once")
+      }
+      return nil
+    }
+    guard parallel >= 1, parallel <= 100_000 else {
+      throw .option("--parallel", "\(parallel) is no count of steps", repair: "give a number from 1 to 100000")
+    }
+    guard trajectory == nil else {
+      throw .option(
+        "--trajectory", "keeps no path of steps tried at once", repair: "leave out --parallel or --trajectory")
+    }
+    guard (parallelTolerance ?? 0) >= 0, (parallelTolerance ?? 0).isFinite else {
+      throw .option(
+        "--parallel-tolerance", "\(parallelTolerance ?? 0) is no tolerance", repair: "give 0 or a positive number")
+    }
+    return parallel
   }
 
   mutating func run() throws {
@@ -71,6 +105,8 @@ struct SampleCommand: ParsableCommand {
     guard count.map({ $0 > 0 }) ?? true else {
       throw Failure.option("--count", "\(count ?? 0) is no count of samples", repair: "give a positive number")
     }
+    if parallel != nil { try solver.checkParallel() }
+    let window = try checkedWindow()
     let output = try SampleOutput(out)
     let path = try trajectory.map { path throws(Failure) in try ArrayOutput(path, option: "--trajectory") }
     guard trajectory != out else {
@@ -101,10 +137,15 @@ struct SampleCommand: ParsableCommand {
     let clock = ContinuousClock()
     let begin = clock.now
     let progress = FlowProgress("sample", from: from, to: to, on: schedule.schedule)
-    let run = solver.run(
-      WatchedDenoiser(base: model.denoiser, progress: progress), from: first,
-      along: times, finalDenoise: !noFinalDenoise,
-      keepingPath: trajectory != nil)
+    let watched = WatchedDenoiser(base: model.denoiser, progress: progress)
+    let run =
+      window.map {
+        solver.run(
+          watched, from: first, along: times, finalDenoise: !noFinalDenoise, window: $0,
+          settling: .relativeToNoise(parallelTolerance ?? 0.1))
+      }
+      ?? solver.run(
+        watched, from: first, along: times, finalDenoise: !noFinalDenoise, keepingPath: trajectory != nil)
     let seconds = (clock.now - begin).seconds
     progress.finish()
     try model.check()
@@ -120,7 +161,8 @@ struct SampleCommand: ParsableCommand {
       let body = Body(
         model: choice.model, schedule: schedule.text, solver: self.solver, grid: grid, outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
-        nfe: run.evaluations, finalDenoise: !noFinalDenoise, trajectory: trajectory)
+        nfe: run.evaluations, finalDenoise: !noFinalDenoise, trajectory: trajectory,
+        rounds: run.rounds)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
     } else {
       try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations")

@@ -36,6 +36,16 @@ struct OptionValue {
     return values
   }
 
+  /// The word a parameter is given, one of a few; nil where nothing is said.
+  func choice(_ key: String, of words: [String]) throws(Failure) -> String? {
+    guard let rest else { return nil }
+    guard let word = words.first(where: { rest == "\(key)=\($0)" }) else {
+      let known = words.map { "\(name):\(key)=\($0)" }.joined(separator: " or ")
+      throw .option(option, "'\(rest)' is no parameter of '\(name)'", repair: "write \(known)")
+    }
+    return word
+  }
+
   /// The count after the colon; the standard one where nothing is said.
   func count(standard: Int) throws(Failure) -> Int {
     guard let rest else { return standard }

@@ -3,44 +3,142 @@ import Scorefield
 /// The method `--solver` names for sampling.
 struct SamplerInput {
   private enum Kind {
-    case ddim
-    case rungeKutta(RungeKutta)
-    case dopri5(LikelihoodSolver)
+    case asksForDenoiser(any Solver<any Denoiser>)
+    case asksForVelocity(any Solver<any VelocityField>)
+    /// One that divides its steps as its tolerance demands.
+    case adaptive(any Solver<any Denoiser>)
+
+    static func denoiser(_ solver: some Solver<any Denoiser>) -> Kind { .asksForDenoiser(solver) }
+    static func velocity(_ solver: some Solver<any VelocityField>) -> Kind { .asksForVelocity(solver) }
   }
+  private let name: String
   private let kind: Kind
 
   init(_ text: String) throws(Failure) {
     let value = try OptionValue(text, of: "--solver")
+    name = value.name
     switch value.name {
-    case "ddim": kind = .ddim
-    case "euler": kind = .rungeKutta(.euler)
-    case "heun": kind = .rungeKutta(.heun)
-    case "rk4": kind = .rungeKutta(.rk4)
     case "dopri5":
-      let tolerances = try value.numbers([("rtol", 1e-5), ("atol", 1e-5)])
-      kind = .dopri5(
-        .dopri5(
-          rtol: try LikelihoodSolver.tolerance(tolerances[0], "rtol"),
-          atol: try LikelihoodSolver.tolerance(tolerances[1], "atol")))
+      let (rtol, atol) = try Self.tolerances(of: value, 1e-5)
+      kind = .adaptive(FlowSolver(.dopri5(rtol: rtol, atol: atol)))
       return
+    case "dpm-solver-12", "dpm-solver-23":
+      let (rtol, atol) = try Self.tolerances(of: value, 1e-3)
+      let pair: EmbeddedExponentialRungeKutta = value.name == "dpm-solver-12" ? .dpmSolver12 : .dpmSolver23
+      kind = .adaptive(Adaptive(pair, StepController(rtol: rtol, atol: atol)))
+      return
+    case "edict":
+      let mixing = try value.numbers([("p", 0.93)])[0]
+      kind = .denoiser(EDICT(mixing: try Self.share(mixing, "p", of: value)))
+      return
+    case "bdia":
+      let weight = try value.numbers([("gamma", 1)])[0]
+      kind = .denoiser(BDIA(weight: try Self.share(weight, "gamma", of: value)))
+      return
+    case "deis-1":
+      kind = .denoiser(.deis(1, start: try Self.start(of: value)))
+      return
+    case "deis-2":
+      kind = .denoiser(.deis(2, start: try Self.start(of: value)))
+      return
+    case "deis-3":
+      kind = .denoiser(.deis(3, start: try Self.start(of: value)))
+      return
+    case "dpm-solver++-2m":
+      kind = .denoiser(ExponentialAdamsBashforth.dpmSolverPlusPlus2M.starting(by: try Self.start(of: value)))
+      return
+    case "dpm-solver++-3m":
+      kind = .denoiser(
+        ExponentialAdamsBashforth.dpmSolverPlusPlus3M.starting(by: try Self.start(of: value, standard: .singleStep)))
+      return
+    case "unipc-1":
+      kind = .denoiser(UniPC(1, start: try Self.start(of: value)))
+      return
+    case "unipc-2":
+      kind = .denoiser(UniPC(2, start: try Self.start(of: value)))
+      return
+    case "unipc-3":
+      kind = .denoiser(UniPC(3, start: try Self.start(of: value)))
+      return
+    case "euler": kind = .velocity(.euler)
+    case "heun": kind = .velocity(.heun)
+    case "rk4": kind = .velocity(.rk4)
+    case "ddim": kind = .denoiser(.ddim)
+    case "dpm-solver-1": kind = .denoiser(.dpmSolver1)
+    case "dpm-solver-2": kind = .denoiser(.dpmSolver2)
+    case "dpm-solver-3": kind = .denoiser(.dpmSolver3)
+    case "dpm-solver++-1": kind = .denoiser(.dpmSolverPlusPlus1)
+    case "dpm-solver++-2s": kind = .denoiser(.dpmSolverPlusPlus2S)
+    case "dpm-solver++-3s": kind = .denoiser(.dpmSolverPlusPlus3S)
+    case "pndm": kind = .denoiser(.pndm)
+    case "ipndm": kind = .denoiser(.ipndm)
+    case "edm-heun": kind = .denoiser(.edmHeun)
+    case "heun-lambda": kind = .denoiser(.heunInHalfLogSNR)
+    case "exponential-heun": kind = .denoiser(.exponentialHeun)
+    case "belm": kind = .denoiser(.belm)
     default:
       throw .option(
-        "--solver", "'\(value.name)' is no sampler", repair: "use euler, heun, rk4, ddim or dopri5:rtol=1e-5,atol=1e-5")
+        "--solver", "'\(value.name)' is no sampler",
+        repair: "use euler, heun, rk4, dopri5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12, dpm-solver-23, "
+          + "dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, "
+          + "edict, bdia or belm")
     }
     try value.alone()
+  }
+
+  /// What a method that remembers starts with.
+  private static func start(
+    of value: OptionValue, standard: MultistepStart = .lowerOrder
+  ) throws(Failure) -> MultistepStart {
+    try value.choice("start", of: ["lower-order", "single-step"]).map {
+      $0 == "single-step" ? .singleStep : .lowerOrder
+    }
+      ?? standard
+  }
+
+  private static func tolerances(of value: OptionValue, _ standard: Double) throws(Failure) -> (Double, Double) {
+    let tolerances = try value.numbers([("rtol", standard), ("atol", standard)])
+    return (
+      try LikelihoodSolver.tolerance(tolerances[0], "rtol"), try LikelihoodSolver.tolerance(tolerances[1], "atol")
+    )
+  }
+
+  private static func share(_ number: Double, _ key: String, of value: OptionValue) throws(Failure) -> Double {
+    guard number > 0, number <= 1 else {
+      throw .option("--solver", "\(key) \(number) is not in (0, 1]", repair: "write \(value.name):\(key)=1")
+    }
+    return number
   }
 
   func run(
     _ model: any Denoiser, from start: Tensor, along grid: TimeGrid, finalDenoise: Bool, keepingPath: Bool
   ) -> SampleRun {
     switch kind {
-    case .ddim:
-      sample(model, from: start, along: grid, with: DDIM(), finalDenoise: finalDenoise, keepingPath: keepingPath)
-    case .rungeKutta(let method):
-      sample(model, from: start, along: grid, with: method, finalDenoise: finalDenoise, keepingPath: keepingPath)
-    case .dopri5(let method):
-      sample(
-        model, from: start, along: grid, with: FlowSolver(method), finalDenoise: finalDenoise, keepingPath: keepingPath)
+    case .asksForDenoiser(let solver), .adaptive(let solver):
+      sample(model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, keepingPath: keepingPath)
+    case .asksForVelocity(let solver):
+      sample(model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, keepingPath: keepingPath)
     }
+  }
+
+  /// The same, many steps at once.
+  func run(
+    _ model: any Denoiser, from start: Tensor, along grid: TimeGrid, finalDenoise: Bool, window: Int,
+    settling tolerance: PicardTolerance
+  ) -> SampleRun {
+    switch kind {
+    case .asksForDenoiser(let solver), .adaptive(let solver):
+      sample(
+        model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, window: window, settling: tolerance)
+    case .asksForVelocity(let solver):
+      sample(
+        model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, window: window, settling: tolerance)
+    }
+  }
+
+  /// Refuses to run in parallel what decides on its steps one after another.
+  func checkParallel() throws(Failure) {
+    guard case .adaptive = kind else { return }
+    throw .option("--parallel", "'\(name)' chooses its steps one after another", repair: "use a solver of fixed steps")
   }
 }

@@ -46,4 +46,9 @@ struct WatchedDenoiser: Denoiser {
     progress.show(t)
     return base.denoise(x, at: t)
   }
+
+  func denoise(_ points: [Tensor], at times: [Double]) -> [Tensor] {
+    times.first.map(progress.show)
+    return base.denoise(points, at: times)
+  }
 }

@@ -1,0 +1,35 @@
+import RealModule
+import ScorefieldPaths
+
+/// The variable in which a method takes what it interpolates for a polynomial.
+public enum Clock: Sendable, CaseIterable {
+  /// The schedule's own time.
+  case time
+  /// `λ = log(α/σ)`.
+  case halfLogSNR
+  /// `κ = σ/α`.
+  case noiseToSignal
+
+  func value(_ kernel: PerturbationKernel) -> Double {
+    switch self {
+    case .time: kernel.time
+    case .halfLogSNR: kernel.halfLogSNR
+    case .noiseToSignal: kernel.noiseToSignal
+    }
+  }
+
+  func value(atNoiseToSignal ratio: Double, on schedule: any NoiseSchedule) -> Double {
+    switch self {
+    case .time: schedule.time(atNoiseToSignal: ratio)
+    case .halfLogSNR: -.log(ratio)
+    case .noiseToSignal: ratio
+    }
+  }
+}
+
+/// How a polynomial is integrated over a step against the exponential weight.
+public enum Quadrature: Sendable {
+  case exact
+  /// By its value at the step's middle in `λ`: as good to the second order, and what some published methods print.
+  case midpoint
+}

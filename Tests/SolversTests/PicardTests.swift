@@ -1,0 +1,207 @@
+import Foundation
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+@Suite struct PicardTests {
+  /// A run the specification prints, of a window of 16 where nothing else is said.
+  struct Printed: Sendable, CustomStringConvertible {
+    let description: String
+    let rounds, evaluations: Int
+    let deviation: Double?
+    let run: @Sendable () -> (PicardIntegration, sequential: Tensor)
+
+    static func of<S: Solver>(
+      _ name: String, _ solver: S, _ world: PlaneFlow, _ grid: TimeGrid, window: Int = 16, _ tolerance: Double,
+      rounds: Int, evaluations: Int, deviation: Double? = nil
+    ) -> Printed where S.Field == any Denoiser {
+      Printed(description: name, rounds: rounds, evaluations: evaluations, deviation: deviation) {
+        (
+          PicardIteration(
+            from: world.start, along: grid, with: solver, in: world.denoiser, window: window,
+            settling: .squaredDistance(tolerance)
+          ).integrated(), integrate(world.start, along: grid, with: solver, in: world.denoiser)
+        )
+      }
+    }
+    static func of<S: Solver>(
+      _ name: String, _ solver: S, _ world: PlaneFlow, _ grid: TimeGrid, window: Int = 16, _ tolerance: Double,
+      rounds: Int, evaluations: Int, deviation: Double? = nil
+    ) -> Printed where S.Field == any VelocityField {
+      Printed(description: name, rounds: rounds, evaluations: evaluations, deviation: deviation) {
+        (
+          PicardIteration(
+            from: world.start, along: grid, with: solver, in: world.denoiser, window: window,
+            settling: .squaredDistance(tolerance)
+          ).integrated(), integrate(world.start, along: grid, with: solver, in: ProbabilityFlow(world.denoiser))
+        )
+      }
+    }
+  }
+
+  // For DPM-Solver++(2M) the specification prints the same counts and a deviation of 1.51e−4.
+  static let printed: [Printed] = [
+    .of(
+      "Euler, 1e−10", .euler, .flow, PlaneFlow.flow.timeGrid(64), 1e-10, rounds: 16, evaluations: 222,
+      deviation: 6.08e-7),
+    .of(
+      "Euler, 1e−6", .euler, .flow, PlaneFlow.flow.timeGrid(64), 1e-6, rounds: 12, evaluations: 167, deviation: 5.80e-5),
+    .of(
+      "Euler, 1e−4", .euler, .flow, PlaneFlow.flow.timeGrid(64), 1e-4, rounds: 9, evaluations: 137, deviation: 9.43e-4),
+    .of(
+      "Euler, 1e−6, all at once", .euler, .flow, PlaneFlow.flow.timeGrid(64), window: 64, 1e-6, rounds: 6,
+      evaluations: 288),
+    .of(
+      "DDIM, 1e−6", .ddim, .vp, PlaneFlow.vp.halfLogSNRGrid(64), 1e-6, rounds: 11, evaluations: 157, deviation: 6.26e-5),
+    .of(
+      "DPM-Solver++(2M), 1e−6", .dpmSolverPlusPlus2M, .vp, PlaneFlow.vp.halfLogSNRGrid(32), 1e-6, rounds: 7,
+      evaluations: 94,
+      deviation: 6.37e-5),
+  ]
+
+  @Test("Spec: C9.8b C9.8c E19 rounds, evaluations and deviations are the printed ones", arguments: printed)
+  func printedRuns(_ printed: Printed) {
+    let (found, sequential) = printed.run()
+    #expect(
+      found.rounds == printed.rounds && found.evaluations == printed.evaluations,
+      "\(found.rounds), \(found.evaluations)")
+    if let deviation = printed.deviation {
+      #expect(abs(distance(found.state, sequential) / deviation - 1) < 0.02, "\(distance(found.state, sequential))")
+    }
+  }
+
+  @Test(
+    "Spec: C9.8b C9.8c without a tolerance every method ends where it does step by step, bit for bit",
+    arguments: [1, 8, 16, 24])
+  func sequential(_ window: Int) {
+    let world = PlaneFlow.vp
+    let grid = world.halfLogSNRGrid(24)
+    func check<S: Solver>(_ solver: S) where S.Field == any Denoiser {
+      let found = PicardIteration(
+        from: world.start, along: grid, with: solver, in: world.denoiser, window: window, settling: .squaredDistance(0)
+      ).integrated()
+      #expect(
+        found.state.isIdentical(to: integrate(world.start, along: grid, with: solver, in: world.denoiser)), "\(solver)")
+      #expect(found.rounds <= 24 && (window > 1 || found.rounds == 24))
+    }
+    check(.ddim)
+    check(.deis(3))
+    check(.dpmSolver3)
+    check(.dpmSolverPlusPlus2M)
+    check(.uniPC(3))
+    check(.pndm)
+    check(.edmHeun)
+    let heun = PicardIteration(
+      from: world.start, along: grid, with: .heun, in: world.denoiser, window: window, settling: .squaredDistance(0)
+    ).integrated()
+    #expect(
+      heun.state.isIdentical(to: integrate(world.start, along: grid, with: .heun, in: ProbabilityFlow(world.denoiser))))
+  }
+
+  @Test("Spec: C9.8a after k rounds the first k states are final, and all errors shrink ever faster")
+  func wholeGrid() {
+    let world = PlaneFlow.flow
+    let grid = world.timeGrid(64)
+    let sequential = Trajectory(from: world.start, along: grid, with: .euler, in: ProbabilityFlow(world.denoiser)).map(
+      \.state)
+    var deviations: [Double] = []
+    var iterates = [Array(repeating: world.start, count: 65)]
+    // Every round of an iteration that never settles is one of the whole grid, but for the states that are final.
+    for round in PicardIteration(
+      from: world.start, along: grid, with: .euler, in: world.denoiser, window: 64, settling: .squaredDistance(0))
+    {
+      let known = round.first + round.settled
+      for k in round.first...known { #expect(distance(round.states[k - round.first], sequential[k]) < 1e-13) }
+      iterates.append(Array(sequential[..<round.first]) + round.states)
+      deviations.append(zip(iterates[iterates.count - 1], sequential).map(distance).max()!)
+      #expect(known >= deviations.count)
+    }
+    for (k, printed) in [(2, 8e-2), (5, 4e-4), (8, 4e-7), (12, 7e-12)] {
+      let ratio = deviations[k - 1] / printed
+      #expect(ratio > 0.3 && ratio < 3, "after \(k): \(deviations[k - 1])")
+    }
+    // Faster than any geometric series, once the first rounds are over.
+    let ratios = Array(zip(deviations.dropFirst(5), deviations.dropFirst(4)).map { $0 / $1 }.prefix(8))
+    #expect(zip(ratios, ratios.dropFirst()).allSatisfy { $1 < $0 }, "\(ratios)")
+  }
+
+  /// `dx/dt = a x`, as a denoiser on edm: `x̂₀ = (1 − a t) x`.
+  struct Growth: Denoiser {
+    let rate: Double
+    let schedule: any NoiseSchedule = EDMSchedule()
+    func denoise(_ x: Tensor, at t: Double) -> Tensor { (1 - rate * t) * x }
+  }
+
+  @Test("Spec: C9.8a CA.1 of a linear equation the k-th round is the exponential series to the k-th power")
+  func series() {
+    let (rate, n) = (0.7, 50)
+    let grid = TimeGrid((0...n).map { 2 - Double($0) / Double(n) })
+    let h = -1 / Double(n)
+    var k = 0
+    for round in PicardIteration(
+      from: Tensor(rows: [[1]]), along: grid, with: .euler, in: Growth(rate: rate), window: n,
+      settling: .squaredDistance(-1))
+    {
+      k += 1
+      guard k <= 6 else { break }
+      // Σ_{i ≤ k} C(n, i) (a h)ⁱ: the binomial series of the Euler steps, cut off. One state more is final each round.
+      var (term, sum) = (1.0, 1.0)
+      for i in 1...k {
+        term *= rate * h * Double(n - i + 1) / Double(i)
+        sum += term
+      }
+      #expect(abs(round.states.last!.item - sum) < 1e-12, "round \(k)")
+    }
+  }
+
+  @Test("Spec: C9.8b deviations fall with the tolerance, and windows wider than the grid do no harm")
+  func monotone() {
+    let world = PlaneFlow.flow
+    let grid = world.timeGrid(20)
+    let sequential = integrate(world.start, along: grid, with: .ddim, in: world.denoiser)
+    var last = Double.infinity
+    for tolerance in [1e-2, 1e-4, 1e-6, 1e-8, 1e-10] {
+      let found = PicardIteration(
+        from: world.start, along: grid, with: .ddim, in: world.denoiser, window: 50,
+        settling: .squaredDistance(tolerance)
+      ).integrated()
+      let deviation = distance(found.state, sequential)
+      #expect(deviation <= last && found.rounds <= 20 && found.evaluations <= found.rounds * 20)
+      last = deviation
+    }
+    #expect(last < 1e-5)
+  }
+
+  @Test("Spec: C9.8b a tolerance beside the noise asks every sample")
+  func relative() {
+    let kernel = EDMSchedule().kernel(at: 2)
+    var values = [Double](repeating: 0, count: 200)
+    (values[7], values[8]) = (0.3, 0.3)
+    let change = Tensor(values, shape: [100, 2])
+    // One sample's root mean square is 0.3/√2, that of its neighbour 0.3/√2.
+    #expect(PicardTolerance.relativeToNoise(0.107).holds(change, beside: kernel))
+    #expect(!PicardTolerance.relativeToNoise(0.105).holds(change, beside: kernel))
+    #expect(PicardTolerance.squaredDistance(0.1801).holds(change, beside: kernel))
+    #expect(!PicardTolerance.squaredDistance(0.1799).holds(change, beside: kernel))
+    #expect(!PicardTolerance.squaredDistance(1).holds(change * Double.nan, beside: kernel))
+  }
+
+  @Test("Spec: C9.8b a network answers a whole window in one evaluation, as it answers each")
+  func network() {
+    let calls = EvaluationCounter()
+    let network = FunctionNetwork(dimension: 2) { x, noise in
+      calls.increment()
+      return (x * noise.expanded(at: 1) + x.sin(), noise)
+    }
+    let model = NetworkDenoiser(network, Preconditioning.edm(sigmaData: 0.5), on: .edm)
+    let points = [
+      Tensor(rows: [[1, 2], [0, 1]]), Tensor(rows: [[3, -1], [2, 2]]), Tensor(rows: [[0.5, 0.1], [1, -1]]),
+    ]
+    let times = [5, 1.0, 0.2]
+    let together = model.denoise(points, at: times)
+    #expect(calls.count == 1)
+    for (x, (t, answer)) in zip(points, zip(times, together)) {
+      expectClose(answer, model.denoise(x, at: t), within: 1e-15)
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import Foundation
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+/// The guide's table is what the methods claim and what is measured here.
+@Suite struct SolverGuideTests {
+  /// The table as it should stand in the guide.
+  static func table() throws -> String {
+    let flow = LineFlow.mixture(on: .variancePreserving)
+    let rows = try SolverClaim.all.map { claim in
+      let steps = [8, 16].map { $0 * claim.firstSteps }
+      let errors = try ConvergenceTests.errors(of: claim, on: flow, .halfLogSNR, steps: steps).errors
+      let order = String(format: "%.1f", observedOrder(errors))
+      return "| `\(claim.description)` | \(claim.order) | \(order) | \(claim.evaluations) | \(claim.source) |"
+    }
+    return (["| `--solver` | order | measured | evaluations | source |", "|---|---|---|---|---|"] + rows)
+      .joined(separator: "\n")
+  }
+
+  @Test("Spec: C9.6 the guide's table of solvers is the measured one")
+  func guide() throws {
+    let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    let page = tests.deletingLastPathComponent().appending(path: "Sources/Scorefield/Scorefield.docc/Solvers.md")
+    let text = try String(contentsOf: page, encoding: .utf8)
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    guard let first = lines.firstIndex(where: { $0.hasPrefix("| `--solver` | order | measured") }) else {
+      Issue.record("\(page.path) has no table of solvers")
+      return
+    }
+    let end = lines[first...].firstIndex { !$0.hasPrefix("|") } ?? lines.endIndex
+    let table = try Self.table()
+    if ProcessInfo.processInfo.environment["SCOREFIELD_WRITE_GUIDE"] == "1" {
+      let written = lines[..<first].map(String.init) + [table] + lines[end...].map(String.init)
+      try written.joined(separator: "\n").write(to: page, atomically: true, encoding: .utf8)
+    } else {
+      #expect(lines[first..<end].joined(separator: "\n") == table, "SCOREFIELD_WRITE_GUIDE=1 swift test writes it anew")
+    }
+  }
+}
