@@ -108,4 +108,76 @@ import Testing
       }
     }
   }
+
+  // MARK: Keeping to a measurement
+
+  private static let measurements: [(name: String, measurement: any LinearMeasurement)] = [
+    ("mask", MaskMeasurement((SplitMix(seed: 7).uniform([2, 4, 6]) .> 0.5).to(.float64))),
+    ("downsampling", DownsamplingMeasurement(2)),
+    ("blur", BlurMeasurement(Tensor(rows: [[0, 0.1, 0], [0.1, 0.6, 0.1], [0, 0.1, 0]]))),
+    ("wide matrix", MatrixMeasurement(SplitMix(seed: 9).unit([5, 48]))),
+    ("tall matrix", MatrixMeasurement(SplitMix(seed: 10).unit([60, 48]))),
+    ("matrix of rank 3", MatrixMeasurement(SplitMix(seed: 11).unit([8, 3]).matmul(SplitMix(seed: 12).unit([3, 48])))),
+  ]
+
+  @Test("(Spec: C8.4b.1) pseudo-inverses meet the four conditions of Moore and Penrose", arguments: measurements.map(\.name))
+  func pseudoInverse(name: String) {
+    let measurement = Self.measurements.first { $0.name == name }!.measurement
+    let (x, other) = (SplitMix(seed: 13).unit([3, 2, 4, 6]), SplitMix(seed: 14).unit([3, 2, 4, 6]))
+    let seen = measurement.apply(x)
+    let y = SplitMix(seed: 15).unit(seen.shape)
+    func inverse(_ y: Tensor) -> Tensor { measurement.pseudoInverse(of: y, like: x, iterations: 400) }
+    expectClose(measurement.apply(inverse(seen)), seen, within: 1e-10)
+    expectClose(inverse(measurement.apply(inverse(y))), inverse(y), within: 1e-10)
+    // A A† and A† A are symmetric.
+    let z = SplitMix(seed: 16).unit(seen.shape)
+    func dot(_ a: Tensor, _ b: Tensor) -> Tensor { a.flattened.dot(b.flattened) }
+    expectClose(dot(measurement.apply(inverse(y)), z), dot(y, measurement.apply(inverse(z))), within: 1e-10)
+    expectClose(
+      dot(inverse(measurement.apply(x)), other), dot(x, inverse(measurement.apply(other))), within: 1e-10)
+  }
+
+  @Test("(Spec: C8.4b.2, C8.4b.3) a projection makes the state agree, and the gradient is that of the error")
+  func corrections() throws {
+    let field = GaussianMixtureDenoiser(
+      try GaussianMixture(means: Tensor.zeros([1, 48]), standardDeviations: Tensor([0.7])), on: .variancePreserving)
+    let matrix = MatrixMeasurement(SplitMix(seed: 9).unit([5, 48]))
+    let (x, y, z) = (SplitMix(seed: 17).unit([4, 48]), SplitMix(seed: 18).unit([1, 5]), SplitMix(seed: 19).unit([4, 5]))
+    let kernel = field.schedule.kernel(at: 0.4)
+    var none = NoMemory()
+    let plain = DDIM().step(x, from: 0.5, to: 0.4, in: field, memory: &none)
+    let noisy = kernel.alpha * y + kernel.sigma * z
+    let projected = MeasurementConsistency(DDIM(), matrix, observed: y, noise: .given([z]))
+    var memory = projected.makeMemory()
+    let found = projected.step(x, from: 0.5, to: 0.4, in: field, memory: &memory)
+    expectClose(matrix.apply(found), noisy, within: 1e-12)
+    let moved = MeasurementConsistency(DDIM(), matrix, observed: y, by: .gradient(0.3), noise: .given([z]))
+    var other = moved.makeMemory()
+    let slope = (moved.step(x, from: 0.5, to: 0.4, in: field, memory: &other) - plain) / 0.3
+    expectClose(
+      slope, gradient(at: plain) { -0.5 * (matrix.apply($0) - noisy).squared().sum() }, within: 1e-10)
+  }
+
+  private struct Fine: NoiseSchedule {
+    let timeRange: ClosedRange<Double> = 1e-8...100
+    func alpha<S: Elementary>(_ t: S) -> S { 1 }
+    func sigma<S: Elementary>(_ t: S) -> S { t }
+  }
+
+  @Test("(Spec: C8.4b.4) of a correlated Gaussian the projection fixes what is seen and moves what is not towards it, with a bias")
+  func inpainting() throws {
+    let covariance = Tensor(rows: [[1, 0.8], [0.8, 1]])
+    let field = GaussianMixtureDenoiser(
+      try GaussianMixture(means: Tensor.zeros([1, 2]), covariances: covariance.expanded(at: 0)), on: Fine())
+    let grid = TimeGrid.karras(200, over: Fine(), from: 80, to: 1e-8)
+    let start = 80 * SplitMix(seed: 20).unit([2000, 2])
+    let solver = MeasurementConsistency(
+      EulerMaruyama(noise: .seed(1)), MaskMeasurement(Tensor([1, 0])), observed: Tensor(rows: [[1.5, 0]]),
+      noise: .seed(2))
+    let found = integrate(start, along: grid, with: solver, in: field)
+    #expect((found[Axis.all, 0] - 1.5).abs().max().item < 1e-6)
+    let mean = found[Axis.all, 1].mean().item
+    // The exact conditional mean is 1.2.
+    #expect(mean > 0.3 && mean < 1.2, "\(mean)")
+  }
 }
