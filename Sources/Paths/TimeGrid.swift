@@ -88,6 +88,11 @@ extension TimeGrid {
       fatalError("TimeGrid(from: \(from), to: \(to)): outside the schedule's range \(range)")
     }
     let (start, end) = (function(from), function(to))
+    guard start.isFinite, end.isFinite else {
+      fatalError(
+        "TimeGrid(from: \(from), to: \(to)): no noise or no data is left at an end, which no step in σ/α reaches; "
+          + "stop before it")
+    }
     let inner = (1..<steps).map { inverse(start + (end - start) * (Double($0) / Double(steps))) }
     return TimeGrid([from] + inner + [to])
   }

@@ -153,6 +153,8 @@ public struct PicardIntegration: Sendable {
   public let rounds: Int
   /// Evaluations of the denoiser, each for a whole batch.
   public let evaluations: Int
+  /// Whether the states settled within the rounds that were allowed.
+  public var outcome = Outcome.converged
 }
 
 extension PicardIteration {

@@ -204,4 +204,36 @@ import Testing
       expectClose(answer, model.denoise(x, at: t), within: 1e-15)
     }
   }
+
+  @Test("Spec: C9.8c E20 the trapezoidal rule at once settles to the implicit rule step by step, of order 2")
+  func trapezoid() {
+    let world = PlaneFlow.flow
+    let flow = ProbabilityFlow(world.denoiser)
+    /// Every step's equation by its own iteration.
+    func implicit(_ grid: TimeGrid) -> Tensor {
+      zip(grid.times, grid.times.dropFirst()).reduce(world.start) { x, times in
+        let (t, s) = times
+        let begin = flow.velocity(x, at: t)
+        return (0..<60).reduce(x + (s - t) * begin) { end, _ in
+          x + (0.5 * (s - t)) * (begin + flow.velocity(end, at: s))
+        }
+      }
+    }
+    var errors: [(steps: Int, error: Double)] = []
+    for n in [40, 80] {
+      let grid = world.timeGrid(n)
+      let sequential = implicit(grid)
+      for window in [8, n] {
+        let found = TrapezoidIteration(window: window, settling: .squaredDistance(1e-26))
+          .integrated(world.start, along: grid, in: world.denoiser)
+        #expect(found.outcome == .converged && distance(found.state, sequential) < 1e-10)
+        #expect(found.evaluations <= found.rounds * (window + 1))
+      }
+      errors.append((n, distance(sequential, world.end)))
+    }
+    #expect(abs(observedOrder(errors) - 2) < 0.2, "\(errors)")
+    let cut = TrapezoidIteration(window: 8, settling: .squaredDistance(1e-26), roundLimit: 3)
+      .integrated(world.start, along: world.timeGrid(40), in: world.denoiser)
+    #expect(cut.outcome == .stepLimit && cut.rounds == 3 && cut.evaluations == 27)
+  }
 }
