@@ -14,6 +14,10 @@ public struct SampleRun: Sendable {
   public let evaluations: Int
   public let outcome: Outcome
 
+  package init(samples: Tensor, path: Path?, evaluations: Int, outcome: Outcome) {
+    (self.samples, self.path, self.evaluations, self.outcome) = (samples, path, evaluations, outcome)
+  }
+
   /// The states of a sampler and what the denoiser made of them.
   public struct Path: Sendable {
     /// `n + 1` times, from the noise to the data.
@@ -22,6 +26,10 @@ public struct SampleRun: Sendable {
     public let states: Tensor
     /// `x̂₀` at all of them but the last, `[n, B, …]`.
     public let denoised: Tensor
+
+    package init(times: [Double], states: Tensor, denoised: Tensor) {
+      (self.times, self.states, self.denoised) = (times, states, denoised)
+    }
   }
 }
 

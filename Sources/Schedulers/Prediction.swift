@@ -1,0 +1,64 @@
+import RealModule
+import ScorefieldArrays
+import ScorefieldFields
+import ScorefieldPaths
+
+/// What a model was trained to predict, by the name a file has for it.
+enum Prediction: String, Sendable {
+  case epsilon, sample
+  case v = "v_prediction"
+  case flow = "flow_prediction"
+  case originalSample = "original_sample"
+
+  init(
+    _ file: inout SchedulerFile, among choices: [Prediction] = [.epsilon, .v, .sample]
+  ) throws(ArrayFileError) {
+    self = try file.choice("prediction_type", .epsilon, among: choices)
+  }
+
+  var head: Head {
+    switch self {
+    case .epsilon: .noise
+    case .sample, .originalSample: .data
+    case .flow: .velocity
+    // The v of the variance-preserving path through the same ratio, also where the state is x/α.
+    case .v:
+      Head { kernel in
+        let total = Double.hypot(kernel.alpha, kernel.sigma)
+        return Head.Target(data: -kernel.sigma / total, noise: kernel.alpha / total)
+      }
+    }
+  }
+}
+
+/// What a timestep is, to a model that knows a schedule: a time, and the scale of its input there.
+enum ModelClock: Sendable {
+  /// The index of a training step.
+  case index(NoiseTable)
+  /// A multiple of `σ` on the straight path.
+  case flow(Int)
+  /// A multiple of `log σ` of `x/α`, whose input is divided by `√(σ² + σ_d²)`.
+  case logarithm(Double, sigmaData: Double)
+
+  var schedule: any NoiseSchedule {
+    switch self {
+    case .index(let table): table.schedule
+    case .flow: .flowMatching
+    case .logarithm: .edm
+    }
+  }
+
+  /// The time of a schedule, and what an input there has to be multiplied by.
+  func place(_ timestep: Double, on schedule: any NoiseSchedule) -> (time: Double, scale: Double) {
+    func inRange(_ time: Double) -> Double {
+      Swift.min(Swift.max(time, schedule.timeRange.lowerBound), schedule.timeRange.upperBound)
+    }
+    switch self {
+    case .index: return (inRange(timestep), 1)
+    case .flow(let count): return (inRange(timestep / Double(count)), 1)
+    case .logarithm(let factor, let sigmaData):
+      let sigma = Double.exp(timestep / factor)
+      return (inRange(sigma), (sigma * sigma + sigmaData * sigmaData).squareRoot())
+    }
+  }
+}
