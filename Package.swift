@@ -47,6 +47,7 @@ let package = Package(
     room("Inference", imports: ["ScorefieldFisher", "ScorefieldSolvers", "ScorefieldArrays", realModule]),
     room("Transport", imports: ["ScorefieldInference", "ScorefieldArrays", realModule]),
     room("Checkpoints", imports: ["ScorefieldFisher", "ScorefieldArrays"]),
+    room("Schedulers", imports: ["ScorefieldCheckpoints", "ScorefieldInference", realModule]),
     room("Training", imports: ["ScorefieldCheckpoints", "ScorefieldSolvers", realModule]),
     room("Images", imports: ["ScorefieldArrays", "CScorefieldPNG"]),
     .target(
@@ -54,7 +55,7 @@ let package = Package(
       dependencies: [
         "ScorefieldArrays", "ScorefieldTensorCore", "ScorefieldPaths", "ScorefieldNetworks", "ScorefieldFields",
         "ScorefieldFisher", "ScorefieldSolvers", "ScorefieldInference", "ScorefieldTransport", "ScorefieldCheckpoints",
-        "ScorefieldTraining",
+        "ScorefieldSchedulers", "ScorefieldTraining",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -73,6 +74,7 @@ let package = Package(
     tests(of: "Transport", imports: ["Scorefield", realModule]),
     tests(of: "Networks", imports: ["Scorefield"]),
     tests(of: "Checkpoints", imports: ["Scorefield"]),
+    tests(of: "Schedulers", imports: ["Scorefield"]),
     tests(of: "Training", imports: ["Scorefield", "ScorefieldImages"]),
     tests(of: "Arrays", imports: ["ScorefieldArrays", "ScorefieldImages"]),
   ],

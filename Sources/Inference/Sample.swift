@@ -16,6 +16,10 @@ public struct SampleRun: Sendable {
   /// Calls of the denoiser that waited for one another, where many steps were tried at once; the last one denoises.
   public var rounds: Int? = nil
 
+  package init(samples: Tensor, path: Path?, evaluations: Int, outcome: Outcome) {
+    (self.samples, self.path, self.evaluations, self.outcome) = (samples, path, evaluations, outcome)
+  }
+
   /// The states of a sampler and what the denoiser made of them.
   public struct Path: Sendable {
     /// `n + 1` times, from the noise to the data.
@@ -24,6 +28,10 @@ public struct SampleRun: Sendable {
     public let states: Tensor
     /// `x̂₀` at all of them but the last, `[n, B, …]`.
     public let denoised: Tensor
+
+    package init(times: [Double], states: Tensor, denoised: Tensor) {
+      (self.times, self.states, self.denoised) = (times, states, denoised)
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 @_exported import ScorefieldInference
 @_exported import ScorefieldNetworks
 @_exported import ScorefieldPaths
+@_exported import ScorefieldSchedulers
 @_exported import ScorefieldSolvers
 @_exported import ScorefieldTensorCore
 @_exported import ScorefieldTraining

@@ -504,4 +504,88 @@ import Testing
     }
     #expect(stream.draw(like: start.to(.float32)).elementType == .float32)
   }
+
+  @Test(
+    "Spec: B2.11 B4.12 B6.12 on a mixture the samplers reach its law: W₁ and the mass of a mode",
+    arguments: ["ancestral", "euler-maruyama", "half", "reverse-diffusion", "edm", "sde-dpm-solver++"])
+  func law(_ name: String) throws {
+    let world = LineFlow.mixture(on: .variancePreserving)
+    let (schedule, model) = (world.schedule, try world.denoiser())
+    let (count, to) = (20_000, 1e-3)
+    var generator = Generator(seed: 1)
+    let start = Tensor.normal([count, 1], using: &generator)
+    func run<S: Solver>(_ grid: TimeGrid, _ solver: S) -> [Double] where S.Field == any Denoiser {
+      integrate(start, along: grid, with: solver, in: model).doubles.sorted()
+    }
+    let uniform = TimeGrid.uniform(200, over: schedule, to: to)
+    let even = TimeGrid.uniformHalfLogSNR(100, over: schedule, to: to)
+    let end =
+      switch name {
+      case "ancestral": run(TimeGrid.uniformHalfLogSNR(200, over: schedule, to: to), AncestralSampler(noise: .seed(2)))
+      case "euler-maruyama": run(uniform, EulerMaruyama(noise: .seed(2)))
+      case "half": run(uniform, EulerMaruyama(share: 0.5, noise: .seed(2)))
+      case "reverse-diffusion": run(uniform, ReverseDiffusion(noise: .seed(2)))
+      case "edm": run(even, StochasticHeun(.init(20, over: 100), noise: .seed(2)))
+      default: run(even, SDEDPMSolver(noise: .seed(2)))
+      }
+    // W₁ on a line is the area between the distribution functions.
+    func mass(_ x: Double) -> Double {
+      0.3 * 0.5 * erfc(-(x + 2) / (0.4 * 2.0.squareRoot())) + 0.7 * 0.5 * erfc(-(x - 1.5) / (0.6 * 2.0.squareRoot()))
+    }
+    var (distance, below) = (0.0, 0)
+    for i in 0..<4000 {
+      let x = -6 + 12 * (Double(i) + 0.5) / 4000
+      while below < count, end[below] <= x { below += 1 }
+      distance += abs(Double(below) / Double(count) - mass(x)) * 12 / 4000
+    }
+    let left = Double(end.filter { $0 < 0 }.count) / Double(count)
+    #expect(distance < 0.06, "W₁ \(distance)")
+    #expect(abs(left - 0.3) < 0.02, "left \(left)")
+  }
+
+  @Test("Spec: C9.2c over a coarse grid the DDIM family keeps the law given the data", arguments: [0, 0.5, 1])
+  func skipping(_ eta: Double) {
+    let schedule = VariancePreserving()
+    let model = EmpiricalDenoiser(data: Tensor(rows: [[0.8]]), on: schedule)
+    let run = AffineRun.along(TimeGrid([0.9, 0.5, 0.31, 0.02]), in: model) { StochasticDDIM(eta: eta, noise: $0) }
+    #expect(abs(run.mean(0.8 * schedule.alpha(0.9)) - 0.8 * schedule.alpha(0.02)) < 1e-13)
+    #expect(abs(run.variance(pow(schedule.sigma(0.9), 2)) - pow(schedule.sigma(0.02), 2)) < 1e-13)
+  }
+
+  @Test("Spec: B3.5 Langevin dynamics at a small level does not change modes")
+  func stuck() throws {
+    let world = LineFlow(weights: [0.3, 0.7], means: [-6, 6], deviations: [0.4, 0.6], on: .edm)
+    var (generator, stream) = (Generator(seed: 1), NoiseStream(.seed(2)))
+    let start = 6 + 0.5 * Tensor.normal([500, 1], using: &generator)
+    let end = Langevin(.fixed(5e-3), count: 3000)(start, at: 0.1, in: try world.denoiser(), noise: &stream)
+    #expect(end.doubles.allSatisfy { $0 > 0 })
+  }
+
+  @Test("a plain draw and a corrector's with the same seed differ")
+  func correctorSeed() throws {
+    let model = try Self.vp.denoiser()
+    let start = Tensor.zeros([3, 1])
+    let sampler = PredictorCorrector(
+      StochasticDDIM(eta: 0, noise: .given([])), corrector: Langevin(.fixed(0.01)), noise: .seed(7))
+    var (memory, same) = (sampler.makeMemory(), NoiseStream(.seed(7)))
+    let next = sampler.step(start, from: 0.5, to: 0.4, in: model, memory: &memory)
+    var none = NoiseStream(.given([]))
+    let predicted = sampler.predictor.step(start, from: 0.5, to: 0.4, in: model, memory: &none)
+    let other = sampler.corrector(predicted, at: 0.4, in: model, noise: &same)
+    #expect((next - other).abs().max().item > 1e-3)
+  }
+
+  @Test("churn does not raise the noise out of the schedule's range")
+  func churnedRange() throws {
+    let model = try LineFlow.gauss(on: .edm).denoiser()
+    let run = AffineRun.step(from: 95, to: 90, in: model) { StochasticHeun(.init(10, over: 10), noise: $0) }
+    // To 100, the range's end, and not to 95 √2: by hand, d = (x − 0.7) σ/(1.69 + σ²).
+    func slope(_ x: Double, _ sigma: Double) -> Double { (x - 0.7) * sigma / (1.69 + sigma * sigma) }
+    func carry(_ x: Double) -> Double {
+      let d = slope(x, 100)
+      return x - 10 * (d + slope(x - 10 * d, 90)) / 2
+    }
+    let raised = (100.0 * 100 - 95 * 95).squareRoot()
+    #expect(abs(run.noise[0] - (carry(raised) - carry(0))) < 1e-9)
+  }
 }

@@ -1,0 +1,157 @@
+import Foundation
+import Scorefield
+import ScorefieldTestSupport
+import Testing
+
+@Suite struct SchedulerConfigurationTests {
+  func sentence(_ json: String, steps: Int = 10) -> String? {
+    do {
+      _ = try DiffusersTests.configuration(json).sampler(steps: steps)
+      return nil
+    } catch { return "\(error)" }
+  }
+
+  @Test("keys that mean nothing to a class are named, and marks of diffusers are not")
+  func unknown() throws {
+    let file = try DiffusersTests.configuration(
+      #"{"_class_name": "EulerDiscreteScheduler", "_diffusers_version": "0.20", "skip_prk_steps": true, "clip_sample": false}"#
+    )
+    #expect(file.unknownKeys == ["clip_sample", "skip_prk_steps"])
+    #expect(file.className == "EulerDiscreteScheduler")
+  }
+
+  @Test("null is the standard value")
+  func null() throws {
+    let file = try DiffusersTests.configuration(
+      #"{"_class_name": "UniPCMultistepScheduler", "trained_betas": null, "sigma_min": null, "solver_p": null}"#)
+    let plain = try DiffusersTests.configuration(#"{"_class_name": "UniPCMultistepScheduler"}"#)
+    #expect(try file.sampler(steps: 7).noiseToSignal == plain.sampler(steps: 7).noiseToSignal)
+    #expect(file.unknownKeys.isEmpty)
+  }
+
+  @Test(
+    "what cannot be done is refused with file, key, value and repair",
+    arguments: [
+      (
+        #"{"_class_name": "DDIMScheduler", "beta_schedule": "laplace"}"#,
+        "'beta_schedule' = 'laplace' is nothing DDIMScheduler can do here; use 'linear', 'scaled_linear', 'squaredcos_cap_v2'"
+      ),
+      (
+        #"{"_class_name": "DDPMScheduler", "variance_type": "learned_range"}"#,
+        "'variance_type' = 'learned_range' is nothing DDPMScheduler can do here; use 'fixed_small', 'fixed_small_log', 'fixed_large'"
+      ),
+      (
+        #"{"_class_name": "DDIMScheduler", "num_train_timesteps": 2.5}"#,
+        "'num_train_timesteps' = 2.5 is no whole number that fits; use one from 2 to 100000"
+      ),
+      (
+        #"{"_class_name": "DDIMScheduler", "clip_sample": "yes"}"#,
+        "'clip_sample' = 'yes' is neither true nor false; use one of them"
+      ),
+      (
+        #"{"_class_name": "DDIMSchedular"}"#,
+        "'_class_name' = 'DDIMSchedular' is no scheduler that is known here; did you mean 'DDIMScheduler'?"
+      ),
+      (#"{"beta_start": 0.1}"#, "has no '_class_name'; use the scheduler_config.json of a diffusers model"),
+      (#"[1]"#, "is JSON of another form; use the scheduler_config.json of a diffusers model"),
+      (
+        #"{"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "use_beta_sigmas": true}"#,
+        "'use_beta_sigmas' = true stands beside 'use_karras_sigmas'; keep one of them"
+      ),
+      (
+        #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#,
+        "'use_dynamic_shifting' = true needs the size of an image; use a fixed 'shift' instead"
+      ),
+      (
+        #"{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}"#,
+        "'algorithm_type' = 'dpmsolver' has no step to a last level of zero; use 'final_sigmas_type' = 'sigma_min'"
+      ),
+      (
+        #"{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver", "solver_order": 3, "final_sigmas_type": "sigma_min"}"#,
+        "'solver_order' = 3 is not there for 'sde-dpmsolver'; use 1 or 2, or 'sde-dpmsolver++'"
+      ),
+      (
+        #"{"_class_name": "UniPCMultistepScheduler", "solver_type": "bh1"}"#,
+        "'final_sigmas_type' has a last step that 'bh1', 'predict_x0' = false and 'lower_order_final' = false cannot take; use 'sigma_min', or 'bh2', true and true"
+      ),
+      (
+        #"{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": true, "timestep_spacing": "trailing"}"#,
+        "what the model predicts does not tell the data at its first step, where there is no signal; use 'v_prediction' or 'sample' with 'rescale_betas_zero_snr'"
+      ),
+      (
+        #"{"_class_name": "PNDMScheduler", "num_train_timesteps": 5}"#,
+        "PNDMScheduler does not go 10 steps with these settings; use 4 to 5"
+      ),
+      (
+        #"{"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "flow_prediction"}"#,
+        "'use_flow_sigmas' and 'prediction_type' do not go together; use 'flow_prediction' on flow sigmas, and there alone"
+      ),
+      (
+        #"{"_class_name": "LMSDiscreteScheduler", "trained_betas": [0.1, 1]}"#,
+        "'trained_betas' = [2 entries] are no variances; use two or more numbers between 0 and 1"
+      ),
+    ])
+  func refused(_ json: String, _ expected: String) {
+    #expect(sentence(json) == "scheduler_config.json: \(expected)")
+  }
+
+  @Test("names of another class's methods mean what diffusers takes them for")
+  func aliases() throws {
+    func levels(_ json: String) throws -> Tensor {
+      let model = DiffusersTests.Model(base: GaussianMixtureDenoiser(try DiffusersTests.mixture.get(), on: .linearDDPM))
+      let start = SplitMix(seed: 3).unit(DiffusersTests.shape)
+      return try DiffusersTests.configuration(json).sampler(steps: 6).sample(model, from: start, noise: .seed(1))
+        .samples
+    }
+    #expect(
+      try levels(
+        #"{"_class_name": "DEISMultistepScheduler", "algorithm_type": "dpmsolver++", "solver_type": "midpoint"}"#
+      )
+      .isIdentical(to: levels(#"{"_class_name": "DEISMultistepScheduler"}"#)))
+    #expect(
+      try levels(#"{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "deis", "solver_type": "logrho"}"#)
+        .isIdentical(to: levels(#"{"_class_name": "DPMSolverMultistepScheduler"}"#)))
+  }
+
+  @Test(
+    "a path holds the states, their levels and the estimates on the way", arguments: SchedulerConfiguration.classNames)
+  func path(_ className: String) throws {
+    let configuration = try DiffusersTests.configuration(#"{"_class_name": "\#(className)"}"#)
+    let sampler = try configuration.sampler(steps: 6)
+    let model = DiffusersTests.Model(
+      base: GaussianMixtureDenoiser(try DiffusersTests.mixture.get(), on: configuration.schedule))
+    let start = SplitMix(seed: 3).unit(DiffusersTests.shape)
+    let run = sampler.sample(model, from: start, noise: .seed(1), keepingPath: true)
+    let path = try #require(run.path)
+    let steps = path.times.count - 1
+    #expect(path.times == sampler.noiseToSignal)
+    #expect(
+      path.states.shape == [steps + 1] + DiffusersTests.shape && path.denoised.shape == [steps] + DiffusersTests.shape)
+    expectClose(path.states[0], sampler.startScale * start, within: 0)
+    expectClose(path.states[steps], run.samples, within: 0)
+    // The estimates are near the data, the first states are not.
+    #expect(path.denoised.abs().max().item < 2)
+    // Without keeping it, and another time, the samples are the same.
+    expectClose(sampler.sample(model, from: start, noise: .seed(1)).samples, run.samples, within: 0)
+  }
+
+  @Test("single precision stays single")
+  func elementType() throws {
+    let configuration = try DiffusersTests.configuration(#"{"_class_name": "DPMSolverMultistepScheduler"}"#)
+    let start = SplitMix(seed: 3).unit(DiffusersTests.shape).to(.float32)
+    let run = try configuration.sampler(steps: 6).sample(from: start, noise: .seed(1)) { x, _ in 0.5 * x }
+    #expect(run.samples.elementType == .float32)
+  }
+
+  @Test("the continuous timesteps of v are a quarter of the logarithm of their levels")
+  func continuous() throws {
+    let configuration = try DiffusersTests.configuration(
+      #"{"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction", "use_karras_sigmas": true, "sigma_min": 0.002, "sigma_max": 700}"#
+    )
+    let sampler = try configuration.sampler(steps: 5)
+    for (timestep, level) in zip(sampler.timesteps, sampler.noiseToSignal) {
+      #expect(abs(timestep - 0.25 * log(level)) < 1e-6)
+    }
+    #expect(abs(sampler.noiseToSignal[0] - 700) < 1e-3 && abs(sampler.noiseToSignal[4] - 0.002) < 1e-8)
+  }
+}
