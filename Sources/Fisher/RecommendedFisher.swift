@@ -48,15 +48,16 @@ public struct RecommendedFisher: FisherAccess {
 
   private enum Source: Sendable {
     case denoiser(any Denoiser)
-    case data(Tensor, GaussianFisher, Target)
+    case data(Tensor, GaussianFisher, Target, beside: (any Denoiser)?)
   }
 
   public let schedule: any NoiseSchedule
   /// `δ`, the median over the data; 0 where it was not asked for.
   public let spacing: Double
-  /// `s`, the root of the data's total variance; 0 where it was not asked for.
+  /// `s`, the root of the data's total variance; 0 where there are none.
   public let spread: Double
   private let source: Source
+  public var limit = 0.1
 
   /// From data alone.
   ///
@@ -64,15 +65,18 @@ public struct RecommendedFisher: FisherAccess {
   ///   - data: The points, shape `[N, …]`.
   ///   - target: Whose Fisher is wanted.
   ///   - schedule: How the data become noise.
-  public init(data: Tensor, of target: Target = .density, on schedule: any NoiseSchedule) {
+  ///   - denoiser: A network that learned the density, asked where the normal distribution is too far from it.
+  public init(
+    data: Tensor, of target: Target = .density, on schedule: any NoiseSchedule, beside denoiser: (any Denoiser)? = nil
+  ) {
     self.schedule = schedule
-    source = .data(data, GaussianFisher(data: data, on: schedule), target)
-    guard target == .points else {
-      (spacing, spread) = (0, 0)
-      return
-    }
+    source = .data(data, GaussianFisher(data: data, on: schedule), target, beside: denoiser)
     let rows = data.flattened
     spread = (rows - rows.mean(0)).squared().sum(-1).mean().item.squareRoot()
+    guard target == .points else {
+      spacing = 0
+      return
+    }
     // Evenly through the data, whatever their order.
     let count = min(rows.batch, 1000)
     let some = rows.selecting(Tensor((0..<count).map { $0 * rows.batch / count }))
@@ -92,8 +96,10 @@ public struct RecommendedFisher: FisherAccess {
   public func choice(at t: Double) -> Choice {
     switch source {
     case .denoiser: return .forwardDifference
-    case .data(_, _, .density): return .gaussian
-    case .data(let data, _, .points):
+    case .data(_, _, .density, let denoiser):
+      let isNear = schedule.kernel(at: t).noiseToSignal <= limit * spread
+      return isNear && denoiser != nil ? .forwardDifference : .gaussian
+    case .data(let data, _, .points, _):
       switch schedule.kernel(at: t).noiseToSignal {
       case ...(spacing / 6): return .null
       case ...(spacing / 2): return .retrieval(min(128, data.batch))
@@ -106,14 +112,14 @@ public struct RecommendedFisher: FisherAccess {
   public func fisher(at x: Tensor, time t: Double) -> At {
     let choice = choice(at: t)
     switch (choice, source) {
-    case (.retrieval(let count), .data(let data, _, _)):
+    case (.retrieval(let count), .data(let data, _, _, _)):
       let near = RetrievalFisher(data, nearest: count, on: schedule).fisher(at: x, time: t)
       return At(choice: choice, base: near, type: x.elementType, inner: x.elementType)
-    case (.gaussian, .data(let data, let gaussian, _)):
+    case (.gaussian, .data(let data, let gaussian, _, _)):
       let type = data.elementType
       return At(
         choice: choice, base: gaussian.fisher(at: x.to(type), time: t), type: x.elementType, inner: type)
-    case (.forwardDifference, .denoiser(let denoiser)):
+    case (.forwardDifference, .denoiser(let denoiser)), (.forwardDifference, .data(_, _, _, beside: .some(let denoiser))):
       let difference = FiniteDifferenceFisher(denoiser).fisher(at: x, time: t)
       return At(choice: choice, base: difference, type: x.elementType, inner: x.elementType)
     default:

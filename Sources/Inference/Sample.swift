@@ -14,10 +14,11 @@ public struct SampleRun: Sendable {
   public let evaluations: Int
   public let outcome: Outcome
   /// Calls of the denoiser that waited for one another, where many steps were tried at once; the last one denoises.
-  public var rounds: Int? = nil
+  public let rounds: Int?
 
-  package init(samples: Tensor, path: Path?, evaluations: Int, outcome: Outcome) {
+  package init(samples: Tensor, path: Path?, evaluations: Int, outcome: Outcome, rounds: Int? = nil) {
     (self.samples, self.path, self.evaluations, self.outcome) = (samples, path, evaluations, outcome)
+    self.rounds = rounds
   }
 
   /// The states of a sampler and what the denoiser made of them.

@@ -52,6 +52,13 @@ struct FisherProducts {
       },
       Method(name: "null", isGradientFree: true, needsData: false) { _, _ in null },
       fromData("gaussian", gaussian),
+    ] + [0.02, 0.05, 0.1, 0.2, 0.5].map { limit in
+      Method(name: "recommended\(limit)", isGradientFree: true, needsData: true) { denoiser, _ in
+        var access = RecommendedFisher(data: data, on: schedule, beside: denoiser)
+        access.limit = limit
+        return .init(access)
+      }
+    } + [
       fromData("retrieval:8", guides: false, retrieval(8)),
       fromData("retrieval:128", retrieval(128)),
       fromData("retrieval:512", guides: false, retrieval(512)),
