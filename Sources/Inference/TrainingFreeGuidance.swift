@@ -88,8 +88,7 @@ public struct TrainingFreeGuidance: Solver {
       for _ in 0..<dataSteps {
         data -= dataStrength * slope(at: data)
       }
-      let direction = (next.sigma / now.sigma) * (state - now.alpha * estimate)
-      let end = next.alpha * data + direction
+      let end = exactForConstantData(state, estimate, from: now, to: next) + next.alpha * (data - estimate)
       guard repetition < repetitions else { return end }
       // Back to `t` by the forward process.
       let kept = now.alpha / next.alpha

@@ -25,7 +25,7 @@ public struct DDIM: Solver {
 }
 
 /// `x_s = α_s x̂₀ + (σ_s/σ_t) (x_t − α_t x̂₀)`, also where `α_t` or `σ_s` is 0; then `x̂₀` alone is left.
-func exactForConstantData(
+package func exactForConstantData(
   _ x: Tensor, _ data: Tensor, from now: PerturbationKernel, to next: PerturbationKernel
 ) -> Tensor {
   guard now.sigma > 0 else { fatalError("step(from: \(now.time)): σ is 0 there, and the noise not known") }
