@@ -62,7 +62,7 @@ struct ExactFieldTable {
     defer { Threads.count = before }
     Threads.count = threads
     // Minutes a run.
-    let isLarge = points * dimension * batch > 1 << 36
+    let isLarge = points * dimension * batch > 1 << 34
     let runs = isLarge ? 1 : 3
     func seconds(_ work: () -> Void) -> Double {
       isLarge ? ContinuousClock().measure(work).inSeconds : Bench.seconds(runs: runs, work)

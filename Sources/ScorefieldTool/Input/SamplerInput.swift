@@ -14,6 +14,16 @@ struct SamplerInput {
   private let name: String
   private let kind: Kind
 
+  /// The methods whose steps are those of the grid, by their names.
+  static let fixedSteps = [
+    "euler", "heun", "rk4", "ddim", "deis-1", "deis-2", "deis-3", "dpm-solver-1", "dpm-solver-2", "dpm-solver-3",
+    "dpm-solver++-1", "dpm-solver++-2s", "dpm-solver++-2m", "dpm-solver++-3s", "dpm-solver++-3m", "unipc-1", "unipc-2",
+    "unipc-3", "pndm", "ipndm", "edm-heun", "heun-lambda", "exponential-heun", "edict", "bdia", "belm",
+  ]
+
+  /// Whether its steps are those of the grid.
+  var hasFixedSteps: Bool { if case .adaptive = kind { false } else { true } }
+
   init(_ text: String) throws(Failure) {
     let value = try OptionValue(text, of: "--solver")
     name = value.name
