@@ -43,13 +43,12 @@ struct CMStochasticIterativeScheduler: DiffusersScheduler {
     let end = SchedulerNode.end(.exploding(smallest))
     let scheduler = self
     return SamplingPlan(along: nodes + [end], startScale: largest) {
-      Steps(scheduler: scheduler, drawsNoise: steps > 1, noise: $0)
+      Steps(scheduler: scheduler, noise: $0)
     }
   }
 
   private struct Steps: Solver {
     let scheduler: CMStochasticIterativeScheduler
-    let drawsNoise: Bool
     let noise: NoiseSource
 
     func makeMemory() -> NoiseStream { NoiseStream(noise) }
@@ -64,9 +63,9 @@ struct CMStochasticIterativeScheduler: DiffusersScheduler {
       let found = out * field.output(x, at: t) + skip * x
       let estimate = scheduler.clips ? found.clamped(-1, 1) : found
       field.record.keep(estimate)
-      guard drawsNoise else { return estimate }
       let next = Swift.min(Swift.max(field.way[s].kernel.sigma, smallest), scheduler.largest)
-      let added = Swift.max((next - smallest) * (next + smallest), 0)
+      let added = (next - smallest) * (next + smallest)
+      guard added > 0 else { return estimate }
       return estimate + (scheduler.noiseScale * added.squareRoot()) * memory.draw(like: x)
     }
   }

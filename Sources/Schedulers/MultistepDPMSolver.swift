@@ -43,7 +43,8 @@ struct MultistepDPMSolver: Solver {
         let bend = first - (1 / r1) * (m[1].value - m[2].value)
         // The third order knows one completion.
         let slope = algorithm.weights(.heun, from: now, to: next).slope
-        end += slope * (first + (r0 / (r0 + r1)) * bend) + (weights.curvature / (r0 + r1)) * bend
+        end += slope * (first + (r0 / (r0 + r1)) * bend)
+        end += (weights.curvature / (r0 + r1)) * bend
       }
     }
     guard algorithm.isStochastic else { return end }
