@@ -72,7 +72,8 @@ struct SafeTensorsHeader {
     }
     guard end == fileSize else {
       var problem = "its tensors take \(end - dataOffset) bytes but \(fileSize - dataOffset) follow its header"
-      if let (name, entry) = inOrder.first(where: { $0.value.range.upperBound > fileSize }), let rows = entry.shape.first,
+      if let (name, entry) = inOrder.first(where: { $0.value.range.upperBound > fileSize }),
+        let rows = entry.shape.first,
         rows > 0, entry.range.count >= rows
       {
         let row = (fileSize - entry.range.lowerBound) / (entry.range.count / rows)

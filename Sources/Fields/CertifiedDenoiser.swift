@@ -136,7 +136,9 @@ public struct CertifiedDenoiser: Denoiser {
       (means, bounds) = reduced(queries, t)
     } else {
       let close = near(Array(0..<x.batch), queries, ratio, within: limit)
-      (means, bounds) = (means.putting(close.mean, at: close.positions), bounds.putting(close.bound, at: close.positions))
+      (means, bounds) = (
+        means.putting(close.mean, at: close.positions), bounds.putting(close.bound, at: close.positions)
+      )
     }
     let rest = (bounds .> limit).flags.enumerated().filter(\.element).map(\.offset)
     var ways = [Way](repeating: isPlane ? .reduced : .near, count: x.batch)
@@ -234,8 +236,9 @@ public struct CertifiedDenoiser: Denoiser {
   private static let probes = 4
 
   /// The nearest points, exactly, and what all others may weigh.
-  private func sum(_ queries: Tensor, _ found: Screen.Found, _ count: Int, _ ratio: Double) -> (mean: Tensor, bound: Tensor)
-  {
+  private func sum(_ queries: Tensor, _ found: Screen.Found, _ count: Int, _ ratio: Double) -> (
+    mean: Tensor, bound: Tensor
+  ) {
     let precision = 1 / (2 * ratio * ratio)
     // A few queries at a time: their points are copied.
     let step = Swift.max(1, (1 << 20) / (count * queries.shape[1]))

@@ -161,18 +161,39 @@ public struct EmpiricalDenoiser: ExactField {
     let parts = questions.enumerated().flatMap { divided($0.element, $0.offset, without: omission) }
     guard isReadable, parts.allSatisfy({ $0.queries.isPlain && $0.directions?.isPlain ?? true }) else { return nil }
 
-    let streams = parts.map { opened($0, exactly: false) }
-    pass(to: streams)
-    let found = zip(parts, streams).map { (part, stream) -> (Int, FieldStream.Sums) in
-      let sums = stream.finish()
-      guard second, sums.lost.any() else { return (part.question, sums) }
-      let again = opened(part.selecting(sums.lost), exactly: true)
-      pass(to: [again])
-      return (part.question, sums.replacing(where: sums.lost, with: again.finish()))
+    var found: [(question: Int, sums: FieldStream.Sums)] = []
+    for range in shared(parts) {
+      let streams = parts[range].map { opened($0, exactly: false) }
+      pass(to: streams)
+      for (part, stream) in zip(parts[range], streams) {
+        let sums = stream.finish()
+        guard second, sums.lost.any() else {
+          found.append((part.question, sums))
+          continue
+        }
+        let again = opened(part.selecting(sums.lost), exactly: true)
+        pass(to: [again])
+        found.append((part.question, sums.replacing(where: sums.lost, with: again.finish())))
+      }
     }
     return questions.enumerated().map { index, question in
-      moments(of: found.filter { $0.0 == index }.map(\.1), question, without: omission)
+      moments(of: found.filter { $0.question == index }.map(\.sums), question, without: omission)
     }
+  }
+
+  /// The parts that go over the points together: as many as one stream may hold, so that memory does not grow with them.
+  private func shared(_ parts: [Part]) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    var (first, size) = (0, 0)
+    for (index, part) in parts.enumerated() {
+      let own = part.queries.count * (part.directions == nil ? 1 : 2)
+      if index > first, size + own > Self.streamSize {
+        ranges.append(first..<index)
+        (first, size) = (index, 0)
+      }
+      size += own
+    }
+    return ranges + [first..<parts.count]
   }
 
   /// Some queries of a question, as one stream of the kernel takes them.
@@ -185,7 +206,8 @@ public struct EmpiricalDenoiser: ExactField {
 
     func selecting(_ mask: Tensor) -> Part {
       Part(
-        question: question, kernel: kernel, queries: queries[mask], directions: directions?[mask], places: places?[mask])
+        question: question, kernel: kernel, queries: queries[mask], directions: directions?[mask], places: places?[mask]
+      )
     }
   }
 
@@ -199,7 +221,8 @@ public struct EmpiricalDenoiser: ExactField {
     return stride(from: 0, to: Swift.max(1, queries.batch), by: limit).map { start in
       let range = start..<Swift.min(start + limit, queries.batch)
       return Part(
-        question: index, kernel: kernel, queries: queries[range], directions: directions?[range], places: places?[range])
+        question: index, kernel: kernel, queries: queries[range], directions: directions?[range], places: places?[range]
+      )
     }
   }
 

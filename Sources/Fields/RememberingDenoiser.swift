@@ -32,7 +32,8 @@ public final class RememberingDenoiser: Denoiser {
 
   public func denoise(_ x: Tensor, at t: Double) -> Tensor {
     guard x.isPlain else { return base.denoise(x, at: t) }
-    let known = answers.withLock { all in all.last { $0.time == t && $0.x.shape == x.shape && $0.x.isIdentical(to: x) } }
+    let known = answers.withLock { all in all.last { $0.time == t && $0.x.shape == x.shape && $0.x.isIdentical(to: x) }
+    }
     if let known { return known.answer }
     let answer = base.denoise(x, at: t)
     answers.withLock { all in

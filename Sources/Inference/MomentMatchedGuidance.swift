@@ -57,7 +57,8 @@ public struct MomentMatchedGuidance<F: FisherAccess>: Denoiser where F.Operator:
     let products = fisher.fisher(at: x, time: t)
     let seen = measurement.apply(estimate)
     guard seen.shape.dropFirst() == observed.shape.dropFirst(), [1, x.batch].contains(observed.batch) else {
-      fatalError("MomentMatchedGuidance(observed: \(observed.shape)): a measurement of \(x.shape) has shape \(seen.shape)")
+      fatalError(
+        "MomentMatchedGuidance(observed: \(observed.shape)): a measurement of \(x.shape) has shape \(seen.shape)")
     }
     let ratio = kernel.noiseToSignal * kernel.noiseToSignal
     /// `C Aᵀ u`.

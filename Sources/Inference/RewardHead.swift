@@ -48,9 +48,12 @@ public struct RewardHead: Sendable {
   public init(_ path: String, type: ElementType, activation: Activation = .none) throws(ArrayFileError) {
     let file = try SafeTensorsFile(path)
     func bad(_ problem: String) -> ArrayFileError {
-      ArrayFileError(path, .badData, problem, repair: "give layers as 'N.weight' [m, n] and 'N.bias' [m], the last with m = 1")
+      ArrayFileError(
+        path, .badData, problem, repair: "give layers as 'N.weight' [m, n] and 'N.bias' [m], the last with m = 1")
     }
-    let names = file.names.filter { $0.hasSuffix("weight") }.sorted { Self.order($0).lexicographicallyPrecedes(Self.order($1)) }
+    let names = file.names.filter { $0.hasSuffix("weight") }.sorted {
+      Self.order($0).lexicographicallyPrecedes(Self.order($1))
+    }
     guard !names.isEmpty else { throw bad("holds no tensor whose name ends in 'weight'") }
     var layers: [(weight: Tensor, bias: Tensor)] = []
     for name in names {
@@ -68,7 +71,9 @@ public struct RewardHead: Sendable {
       }
       layers.append((weight, bias))
     }
-    guard layers.last!.weight.shape[0] == 1 else { throw bad("the last layer has \(layers.last!.weight.shape[0]) outputs") }
+    guard layers.last!.weight.shape[0] == 1 else {
+      throw bad("the last layer has \(layers.last!.weight.shape[0]) outputs")
+    }
     self.init(layers, activation: activation)
   }
 

@@ -107,4 +107,22 @@ import Testing
       }
     }
   }
+
+  @Test("beside a network its differences answer near the data, and the normal distribution elsewhere")
+  func beside() {
+    let field = EmpiricalDenoiser(data: Self.grid, on: .edm)
+    let access = RecommendedFisher(data: Self.grid, on: .edm, beside: field)
+    let rows = Self.grid.flattened
+    let spread = (rows - rows.mean(0)).squared().sum(-1).mean().item.squareRoot()
+    #expect(access.choice(at: 0.0499 * spread) == .forwardDifference && access.choice(at: 0.0501 * spread) == .gaussian)
+    #expect(RecommendedFisher(data: Self.grid, on: .edm).choice(at: 0.01 * spread) == .gaussian)
+    let (x, v) = (
+      SplitMix(seed: 8).symmetric([3] + Self.grid.shape.dropFirst()),
+      SplitMix(seed: 9).unit([3] + Self.grid.shape.dropFirst())
+    )
+    let near = 0.04 * spread
+    let found = access.fisher(at: x, time: near)
+    #expect(found.choice == .forwardDifference)
+    #expect(found.matvec(v).isIdentical(to: FiniteDifferenceFisher(field).fisher(at: x, time: near).matvec(v)))
+  }
 }

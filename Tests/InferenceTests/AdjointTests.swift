@@ -64,7 +64,9 @@ import Testing
     #expect((found.gradient.dot(v) - slope).abs().max().item < 1e-8 * found.gradient.norm(-1).max().item)
   }
 
-  @Test("Spec: F5 what a model is told has its gradient too, on short paths and on those that are walked twice", arguments: [5, 23])
+  @Test(
+    "Spec: F5 what a model is told has its gradient too, on short paths and on those that are walked twice",
+    arguments: [5, 23])
   func condition(_ steps: Int) {
     var generator = Generator(seed: 1)
     let small = MLP(MLP.Configuration(dimension: 3, width: 16, depth: 2, conditionWidth: 2), using: &generator)

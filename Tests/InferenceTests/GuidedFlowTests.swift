@@ -18,7 +18,9 @@ import Testing
     (3, 0.993370960, 0.125009764, (0.75, 0.25)), (5, 1.161142323, 0.031257324, (5.0 / 6, 1.0 / 6)),
   ]
 
-  @Test("(Spec: C8.1c, C8.3.4) the guided flow of two Gaussians has the geometric variance, not the tilted density's", arguments: rows.indices)
+  @Test(
+    "(Spec: C8.1c, C8.3.4) the guided flow of two Gaussians has the geometric variance, not the tilted density's",
+    arguments: rows.indices)
   func law(_ index: Int) throws {
     let row = Self.rows[index]
     func normal(_ mean: Double, _ variance: Double) throws -> GaussianMixtureDenoiser {
@@ -56,7 +58,9 @@ import Testing
     (7.5, [3.104020244573, 0.213097467355], [0.080127102875, 0.034510473264, 0.100044530613]),
   ]
 
-  @Test("(Spec: C8.3.5) guided samples of three components have the moments of the exact guided flow", arguments: moments.indices)
+  @Test(
+    "(Spec: C8.3.5) guided samples of three components have the moments of the exact guided flow",
+    arguments: moments.indices)
   func mixture(_ index: Int) throws {
     let row = Self.moments[index]
     let (whole, first) = try three()
@@ -81,7 +85,8 @@ import Testing
     let covariance = centred.transposed.matmul(centred) / 256
     expectClose(end.mean(0), Tensor(row.mean), within: 1e-6)
     expectClose(
-      Tensor([covariance[0, 0].item, covariance[0, 1].item, covariance[1, 1].item]), Tensor(row.covariance), within: 1e-6)
+      Tensor([covariance[0, 0].item, covariance[0, 1].item, covariance[1, 1].item]), Tensor(row.covariance),
+      within: 1e-6)
   }
 
   @Test("(Spec: C8.3.6, C8.2.4) a guided step asks two denoisers, and a sample's guidance does not know the others")

@@ -7,7 +7,8 @@ import Testing
 @Suite struct LossTests {
   private func module(_ name: String) throws -> ScriptModule {
     try ScriptModule(
-      URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/scripts/\(name).pt").standardized.path)
+      URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/scripts/\(name).pt").standardized
+        .path)
   }
 
   @Test("the loss of a class is its negative log probability, of one class or one for each sample")
@@ -25,7 +26,9 @@ import Testing
     for (row, label) in [0, 1, 2, 2, 1, 0].enumerated() { expectClose(found[row], expected[row, label], within: 1e-13) }
   }
 
-  @Test("the style is the Gram matrix of features: blind to places, not to channels, and its slope is finite at the example")
+  @Test(
+    "the style is the Gram matrix of features: blind to places, not to channels, and its slope is finite at the example"
+  )
   func style() throws {
     let features = try module("features")
     let x = SplitMix(seed: 5).unit([3, 1, 4, 4])
@@ -63,7 +66,8 @@ import Testing
       }
       // In the order of the numbers, not of the letters.
       let path = try file([
-        ("layers.10.weight", layers[1].weight), ("layers.10.bias", layers[1].bias), ("layers.2.weight", layers[0].weight),
+        ("layers.10.weight", layers[1].weight), ("layers.10.bias", layers[1].bias),
+        ("layers.2.weight", layers[0].weight),
         ("layers.2.bias", layers[0].bias),
       ])
       let head = try RewardHead(path, type: .float64)

@@ -4,7 +4,8 @@ import Testing
 
 /// Sampling what was measured, against the posterior that is known.
 @Suite struct PosteriorSamplingTests {
-  private static let covariances = Tensor([0.3, 0.1, 0.1, 0.2, 0.2, -0.05, -0.05, 0.4, 0.25, 0, 0, 0.15], shape: [3, 2, 2])
+  private static let covariances = Tensor(
+    [0.3, 0.1, 0.1, 0.2, 0.2, -0.05, -0.05, 0.4, 0.25, 0, 0, 0.15], shape: [3, 2, 2])
   private static let means = Tensor(rows: [[2, 0], [-1, 1.5], [-0.5, -2]])
   private static let weights = Tensor([0.5, 0.3, 0.2])
   private static let measurement = MatrixMeasurement(Tensor(rows: [[1, 0]]))
@@ -34,7 +35,8 @@ import Testing
   private func moments(_ x: Tensor) -> (distance: Double, mean: Tensor, covariance: Tensor) {
     let centred = x - x.mean(0)
     return (
-      (x[Axis.all, 0] - Self.observed).abs().mean().item, x.mean(0), centred.transposed.matmul(centred) / Double(x.batch)
+      (x[Axis.all, 0] - Self.observed).abs().mean().item, x.mean(0),
+      centred.transposed.matmul(centred) / Double(x.batch)
     )
   }
 
@@ -49,7 +51,8 @@ import Testing
     let found = moments(samples)
     let deviations = Tensor([0.0905365709, 0.3323767025]).sqrt()
     #expect(((found.mean - mean).abs() .<= 4 / 4000.0.squareRoot() * deviations + 1e-2).all())
-    expectClose(found.covariance, Tensor(rows: [[0.0905365709, 0.0740455794], [0.0740455794, 0.3323767025]]), within: 0.08)
+    expectClose(
+      found.covariance, Tensor(rows: [[0.0905365709, 0.0740455794], [0.0740455794, 0.3323767025]]), within: 0.08)
     #expect(abs(found.distance - 0.294) < 0.02)
   }
 
@@ -60,7 +63,9 @@ import Testing
     return integrate(start, along: grid, with: EulerMaruyama(noise: .seed(4)), in: model)
   }
 
-  @Test("(Spec: C8.4c.4) of a mixture, posterior sampling is near what was seen and too sure; with the spread of the estimate its distance is nearer the truth's")
+  @Test(
+    "(Spec: C8.4c.4) of a mixture, posterior sampling is near what was seen and too sure; with the spread of the estimate its distance is nearer the truth's"
+  )
   func approximate() throws {
     let field = try field(.variancePreserving)
     let y = Tensor(rows: [[Self.observed]])
@@ -87,14 +92,18 @@ import Testing
     let schedule = EDMSchedule()
     let prior = try GaussianMixture(means: Self.means[0..<1], covariances: Self.covariances[0..<1])
     let field = GaussianMixtureDenoiser(prior, on: schedule)
-    for matrix in [Tensor(rows: [[1, -1]]), Tensor(rows: [[1, 0.5], [0.2, -1]]), Tensor(rows: [[1, 0], [0, 1], [1, 1]])] {
+    for matrix in [
+      Tensor(rows: [[1, -1]]), Tensor(rows: [[1, 0.5], [0.2, -1]]), Tensor(rows: [[1, 0], [0, 1], [1, 1]]),
+    ] {
       let y = SplitMix(seed: 5).unit([3, matrix.shape[0]])
       let s2 = 0.04
       let gain = covariance.matmul(matrix.transposed)
         .matmul((matrix.matmul(covariance).matmul(matrix.transposed) + s2 * Tensor.identity(matrix.shape[0])).inverse())
       let rest = covariance - gain.matmul(matrix).matmul(covariance)
       for row in 0..<3 {
-        let mean = Self.means[0] + gain.matmul((y[row] - matrix.matmul(Self.means[0].expanded(at: 1)).squeezed(1)).expanded(at: 1)).squeezed(1)
+        let mean =
+          Self.means[0]
+          + gain.matmul((y[row] - matrix.matmul(Self.means[0].expanded(at: 1)).squeezed(1)).expanded(at: 1)).squeezed(1)
         let truth = GaussianMixtureDenoiser(
           try GaussianMixture(
             means: mean.expanded(at: 0), covariances: ((rest + rest.transposed) / 2).expanded(at: 0)), on: schedule)
@@ -120,7 +129,9 @@ import Testing
     ("matrix of rank 3", MatrixMeasurement(SplitMix(seed: 11).unit([8, 3]).matmul(SplitMix(seed: 12).unit([3, 48])))),
   ]
 
-  @Test("(Spec: C8.4b.1) pseudo-inverses meet the four conditions of Moore and Penrose", arguments: measurements.map(\.name))
+  @Test(
+    "(Spec: C8.4b.1) pseudo-inverses meet the four conditions of Moore and Penrose", arguments: measurements.map(\.name)
+  )
   func pseudoInverse(name: String) {
     let measurement = Self.measurements.first { $0.name == name }!.measurement
     let (x, other) = (SplitMix(seed: 13).unit([3, 2, 4, 6]), SplitMix(seed: 14).unit([3, 2, 4, 6]))
@@ -142,7 +153,9 @@ import Testing
     let field = GaussianMixtureDenoiser(
       try GaussianMixture(means: Tensor.zeros([1, 48]), standardDeviations: Tensor([0.7])), on: .variancePreserving)
     let matrix = MatrixMeasurement(SplitMix(seed: 9).unit([5, 48]))
-    let (x, y, z) = (SplitMix(seed: 17).unit([4, 48]), SplitMix(seed: 18).unit([1, 5]), SplitMix(seed: 19).unit([4, 5]))
+    let (x, y, z) = (
+      SplitMix(seed: 17).unit([4, 48]), SplitMix(seed: 18).unit([1, 5]), SplitMix(seed: 19).unit([4, 5])
+    )
     let kernel = field.schedule.kernel(at: 0.4)
     var none = NoMemory()
     let plain = DDIM().step(x, from: 0.5, to: 0.4, in: field, memory: &none)
@@ -164,7 +177,9 @@ import Testing
     func sigma<S: Elementary>(_ t: S) -> S { t }
   }
 
-  @Test("(Spec: C8.4b.4) of a correlated Gaussian the projection fixes what is seen and moves what is not towards it, with a bias")
+  @Test(
+    "(Spec: C8.4b.4) of a correlated Gaussian the projection fixes what is seen and moves what is not towards it, with a bias"
+  )
   func inpainting() throws {
     let covariance = Tensor(rows: [[1, 0.8], [0.8, 1]])
     let field = GaussianMixtureDenoiser(

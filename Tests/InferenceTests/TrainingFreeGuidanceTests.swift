@@ -91,7 +91,8 @@ import Testing
     let counted = CountedDenoiser(field, counter: counter)
     _ = integrate(start, along: grid, with: TrainingFreeGuidance.data(strength: 0.3, steps: 3, of: loss), in: counted)
     #expect(counter.count == 30)
-    _ = integrate(start, along: grid, with: TrainingFreeGuidance.noise(strength: 0.3, repetitions: 2, of: loss), in: counted)
+    _ = integrate(
+      start, along: grid, with: TrainingFreeGuidance.noise(strength: 0.3, repetitions: 2, of: loss), in: counted)
     #expect(counter.count == 90)
     // Of one point, whose samples are known: the noise that is added is that of the forward process.
     let point = EmpiricalDenoiser(data: Tensor(rows: [[0.4, -0.2]]), on: .variancePreserving)
@@ -101,7 +102,8 @@ import Testing
     let guidance = TrainingFreeGuidance.noise(strength: 0, repetitions: 2, noise: .given([z]), of: loss)
     var memory = guidance.makeMemory()
     let found = guidance.step(start, from: t, to: s, in: point, memory: &memory)
-    let first = next.alpha * Tensor([0.4, -0.2]) + (next.sigma / now.sigma) * (start - now.alpha * Tensor([0.4, -0.2]))
+    let first =
+      next.alpha * Tensor([0.4, -0.2]) + (next.sigma / now.sigma) * (start - now.alpha * Tensor([0.4, -0.2]))
     let kept = now.alpha / next.alpha
     let back = kept * first + (now.sigma * now.sigma - kept * kept * next.sigma * next.sigma).squareRoot() * z
     expectClose(

@@ -154,4 +154,23 @@ import Testing
     }
     #expect(abs(sampler.noiseToSignal[0] - 700) < 1e-3 && abs(sampler.noiseToSignal[4] - 0.002) < 1e-8)
   }
+
+  @Test("thresholding divides by the quantile of the magnitudes, which is 0.995 and at most 1 where nothing is said")
+  func threshold() throws {
+    let data = Tensor((0..<200).map { Double($0) / 100 }, shape: [1, 200])
+    func limited(_ more: String) throws -> Tensor {
+      let json =
+        #"{"_class_name": "DDIMScheduler", "prediction_type": "sample", "thresholding": true, "clip_sample": false"#
+        + more
+        + "}"
+      return try DiffusersTests.configuration(json).sampler(steps: 1).sample(from: data, noise: .given([])) { _, _ in
+        data
+      }
+      .samples
+    }
+    expectClose(try limited(""), data.clamped(nil, 1), within: 1e-14)
+    let bound = 0.995 * 1.99
+    expectClose(try limited(#", "sample_max_value": 3"#), data.clamped(nil, bound) / bound, within: 1e-13)
+    expectClose(try limited(#", "sample_max_value": 1.5"#), data.clamped(nil, 1.5) / 1.5, within: 1e-13)
+  }
 }

@@ -7,7 +7,8 @@ import Testing
 /// Modules that Python saved, as functions of tensors.
 @Suite struct ScriptModuleTests {
   static func path(_ name: String) -> String {
-    URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/scripts/\(name).pt").standardized.path
+    URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/scripts/\(name).pt").standardized
+      .path
   }
 
   @Test("modules answer as in Python, and derivatives go through them", arguments: ["loss", "classifier", "features"])

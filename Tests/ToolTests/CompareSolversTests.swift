@@ -23,7 +23,9 @@ import Testing
       Array(#"{"weights":[0.5,0.5],"means":[[-1,0.5],[1,-0.5]],"stds":[0.4,0.5]}"#.utf8), at: "two.json")
   }
 
-  @Test("every solver of fixed steps keeps to its evaluations, gains with them, and its error is the distance from the flow's end")
+  @Test(
+    "every solver of fixed steps keeps to its evaluations, gains with them, and its error is the distance from the flow's end"
+  )
   func compares() throws {
     try Tool.inTemporaryFolder { tool in
       try put(tool)

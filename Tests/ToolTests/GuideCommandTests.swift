@@ -110,7 +110,8 @@ import Testing
     try tool.put(SplitMix(seed: 2).symmetric([1, 1, 4, 4]).hostArray, at: "example.npy")
     try SafeTensors.write(
       [
-        ("0.weight", (SplitMix(seed: 3).symmetric([3, 64]) / 4).hostArray), ("0.bias", Tensor([0.1, 0, 0.2]).hostArray),
+        ("0.weight", (SplitMix(seed: 3).symmetric([3, 64]) / 4).hostArray),
+        ("0.bias", Tensor([0.1, 0, 0.2]).hostArray),
         ("1.weight", SplitMix(seed: 4).symmetric([1, 3]).hostArray),
       ], to: tool.path("head.safetensors"))
   }
@@ -157,16 +158,24 @@ import Testing
   @Test(
     "a module that does not fit is named before anything is drawn",
     arguments: [
-      (["--loss", "script:mean.pt"], "mean.pt: answers with float64 of shape [] for 2 samples; give one number per sample"),
+      (
+        ["--loss", "script:mean.pt"],
+        "mean.pt: answers with float64 of shape [] for 2 samples; give one number per sample"
+      ),
       (["--loss", "script:features.pt"], "features.pt: answers with float64 of shape [2, 4, 4, 4] for 2 samples; "),
-      (["--loss", "script:pair.pt"], "pair.pt: does not take float64 [2, 1, 4, 4] (it answers with Tuple, not with a tensor); "),
+      (
+        ["--loss", "script:pair.pt"],
+        "pair.pt: does not take float64 [2, 1, 4, 4] (it answers with Tuple, not with a tensor); "
+      ),
       (["--loss", "class:classifier.pt:3"], "classifier.pt: answers with shape [2, 3] for 2 samples and class 3; "),
       (["--loss", "class:features.pt:0"], "features.pt: answers with shape [2, 4, 4, 4] for 2 samples and class 0; "),
       (
         ["--loss", "reward:head.safetensors", "--features", "classifier.pt"],
         "head.safetensors: takes 64 numbers per sample, the features have 3; give the head of these features"
       ),
-      (["--loss", "style:example.npy", "--features", "loss.pt"], "loss.pt: gives no channels; give features [B, C, …]"),
+      (
+        ["--loss", "style:example.npy", "--features", "loss.pt"], "loss.pt: gives no channels; give features [B, C, …]"
+      ),
     ] as [([String], String)])
   func unfit(options: [String], message: String) throws {
     try Tool.inTemporaryFolder { tool in
@@ -187,12 +196,18 @@ import Testing
       (["--loss", "beauty:x"], 64, "--loss: 'beauty:x' is no loss; write target:FILE.npy, class:CLASSIFIER.pt:k, "),
       (["--loss", "class:x.pt"], 64, "--loss: 'class:x.pt' lacks a class; write class:CLASSIFIER.pt:k"),
       (["--loss", "style:target.npy"], 64, "--features: is missing; give a TorchScript module, FILE.pt, for 'style:"),
-      (["--features", "x.pt"], 64, "--features: is for style and reward, and the loss is 'target:target.npy'; leave it out"),
+      (
+        ["--features", "x.pt"], 64,
+        "--features: is for style and reward, and the loss is 'target:target.npy'; leave it out"
+      ),
       (
         ["--loss", "script:x.pt", "--measurement", "inpaint:mask.npy"], 64,
         "--measurement: is for targets, and the loss is 'script:x.pt'; leave it out"
       ),
-      (["--loss", "script:x.pt", "--method", "dps"], 64, "--method: 'dps' needs a measurement, and the loss is 'script:x.pt'; "),
+      (
+        ["--loss", "script:x.pt", "--method", "dps"], 64,
+        "--method: 'dps' needs a measurement, and the loss is 'script:x.pt'; "
+      ),
       (["--loss", "script:none.pt"], 66, "none.pt: "),
       (["--loss", "script:target.npy"], 65, "target.npy: is no TorchScript module that libtorch "),
       (["--loss", "target:none.npy"], 66, "none.npy: "),

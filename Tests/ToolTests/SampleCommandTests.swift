@@ -155,4 +155,53 @@ import Testing
       #expect(try samples("--seed", "4", "--threads", "1", "--no-final-denoise", "--to", "0.2") != one)
     }
   }
+
+  @Test(
+    "samplers with noise have the same bits from the same seed, other ones from another, and are the library's",
+    arguments: [
+      "ddim:eta=1", "ddpm", "ddpm:variance=large", "euler-maruyama", "euler-maruyama:share=0.5", "reverse-diffusion",
+      "predictor-corrector:snr=0.1,count=2", "annealed-langevin:size=0.1,count=3", "edm-heun:churn=20",
+      "sde-dpm-solver++-1", "sde-dpm-solver++-2m",
+    ])
+  func noisy(solver: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(
+        Array(#"{"weights":[0.5,0.5],"means":[[-1,0.5],[1,-0.5]],"stds":[0.4,0.5]}"#.utf8), at: "two.json")
+      func ask(_ seed: String) throws -> Tensor {
+        let answer = try tool.run([
+          "sample", "--model", "two.json", "--schedule", "vp", "--solver", solver, "--steps", "40", "--count", "300",
+          "--seed", seed, "--out", "s.npy",
+        ])
+        #expect(answer.status == 0, "\(answer.messages)")
+        return Tensor(try NPYFile(tool.path("s.npy")).array)
+      }
+      let (first, again, other) = (try ask("1"), try ask("1"), try ask("2"))
+      #expect(first.isIdentical(to: again) && !first.isIdentical(to: other))
+      // Both modes, with about their places.
+      let right = first[first[Axis.all, 0] .> 0]
+      #expect(right.batch > 100 && right.batch < 200, "\(right.batch)")
+      #expect((right.mean(0) - Tensor([1, -0.5])).abs().max().item < 0.45, "\(right.mean(0).doubles)")
+    }
+  }
+
+  @Test("parameters that no sampler with noise has are named")
+  func noisyRefusals() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      for (solver, message) in [
+        ("ddim:eta=-1", "--solver: eta -1.0 is below 0; write ddim:eta=1"),
+        ("edm-heun:churn=-2", "--solver: churn -2.0 is below 0; write edm-heun:churn=40"),
+        (
+          "predictor-corrector:count=1e300",
+          "--solver: count 1e+300 is no count up to 10000; write predictor-corrector:count=1"
+        ),
+        ("annealed-langevin:size=0", "--solver: size 0.0 is not positive; write annealed-langevin:size=0.1"),
+      ] {
+        let answer = try tool.run([
+          "sample", "--model", "one.json", "--schedule", "vp", "--solver", solver, "--count", "2", "--out", "s.npy",
+        ])
+        #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
+      }
+    }
+  }
 }

@@ -5,9 +5,14 @@ import Scorefield
 /// of, and against the ways one would write it in PyTorch and NumPy.
 func exactField(
   points count: Int, dimension: Int, batch: Int, threads: Int = 1, levels: [Double] = [0.1, 1, 10, 80],
-  rounds: Int = 3
+  rounds: Int = 3, of given: Tensor? = nil
 ) -> Comparison {
-  let sizes = ["--points", "\(count)", "--dimension", "\(dimension)", "--batch", "\(batch)", "--threads", "\(threads)"]
+  var sizes = ["--points", "\(count)", "--dimension", "\(dimension)", "--batch", "\(batch)", "--threads", "\(threads)"]
+  if let given {
+    let file = FileManager.default.temporaryDirectory.appending(component: "points-\(count)-\(dimension).npy")
+    do { try NPY.write(given.hostArray, to: file.path) } catch { fatalError("\(error)") }
+    sizes += ["--file", file.path]
+  }
   return Comparison(
     title:
       "Exact field, N = \(count), d = \(dimension), B = \(batch), \(threads) threads (mean and log density by noise level)",
@@ -17,7 +22,7 @@ func exactField(
     defer { Threads.count = before }
     Threads.count = threads
     var generator = Generator(seed: 0)
-    let data = 2 * Tensor.uniform([count, dimension], type: .float32, using: &generator) - 1
+    let data = given ?? 2 * Tensor.uniform([count, dimension], type: .float32, using: &generator) - 1
     let v = 2 * Tensor.uniform([batch, dimension], type: .float32, using: &generator) - 1
     let chosen = data.selecting(Tensor((0..<batch).map { $0 * 7919 % count }))
     let noise = Tensor.normal([batch, dimension], type: .float32, using: &generator)
@@ -50,6 +55,13 @@ func exactField(
     }
     return figures
   }
+}
+
+/// All digits at all digits, with noise: grey levels in [−1, 1].
+func exactFieldOfDigits() -> Comparison {
+  guard let digits = try? NPYFile("Data/digits.npy") else { fatalError("run in the package's folder") }
+  let points = Tensor(digits.array).to(.float32).flattened / 8 - 1
+  return exactField(points: points.batch, dimension: 64, batch: points.batch, of: points)
 }
 
 /// What a call adds to the resident memory at its peak, MB; nothing where the system does not tell.

@@ -10,7 +10,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
     "exact-field",
     {
       [
-        exactField(points: 1797, dimension: 64, batch: 1797), exactField(points: 5000, dimension: 2, batch: 10_000),
+        exactFieldOfDigits(), exactField(points: 5000, dimension: 2, batch: 10_000),
         exactField(points: 5000, dimension: 3072, batch: 64),
       ]
     }
@@ -22,6 +22,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
         + TrajectoryData.allCases.map { trajectory(of: $0, .float32, points: 50_000, batch: 64) }
     }
   ),
+  ("exact-field-digits", { [exactFieldOfDigits()] }),
   (
     "exact-field-dense",
     {

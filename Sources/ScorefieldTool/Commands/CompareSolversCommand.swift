@@ -4,7 +4,8 @@ import Scorefield
 
 struct CompareSolversCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "compare-solvers", abstract: "How far solvers are from the flow's own end, over evaluations of the model.",
+    commandName: "compare-solvers",
+    abstract: "How far solvers are from the flow's own end, over evaluations of the model.",
     discussion: """
       Every solver runs from the same states in so many steps that it asks the model no more often than is allowed; its error is the \
       root mean square of the distance, per number, from the end that an adaptive method of order five finds. The folder of --out gets \
@@ -72,7 +73,8 @@ struct CompareSolversCommand: ParsableCommand {
     let names = solvers.map { $0.split(separator: " ").map(String.init) } ?? SamplerInput.fixedSteps
     let ways = try names.map { (name) throws(Failure) in try SamplerInput(name) }
     guard !ways.isEmpty, ways.allSatisfy(\.hasFixedSteps) else {
-      throw Failure.option("--solvers", "has none of fixed steps, or one that chooses them", repair: "leave it out for all")
+      throw Failure.option(
+        "--solvers", "has none of fixed steps, or one that chooses them", repair: "leave it out for all")
     }
     let source = try ModelInput(choice)
     let schedule = source.schedule
@@ -145,7 +147,8 @@ struct CompareSolversCommand: ParsableCommand {
     try model.check()
 
     let body = Body(
-      model: choice.model, schedule: schedule.text, grid: grid, from: from, to: to, tolerance: tolerance, samples: count,
+      model: choice.model, schedule: schedule.text, grid: grid, from: from, to: to, tolerance: tolerance,
+      samples: count,
       dimension: model.dimension, referenceEvaluations: reference.evaluations, rows: rows, out: out)
     let json = try Report(body: body, seconds: seconds, networkEvaluations: evaluations).json()
     try output?.write(page: Self.page(body), table: Self.lines(rows), json: json)
@@ -190,7 +193,8 @@ struct CompareSolversCommand: ParsableCommand {
     page.paragraph(
       "\(body.samples) samples of \(body.model) on \(body.schedule), times \(body.grid) from \(significant(body.from, 4)) to "
         + "\(significant(body.to, 4)). The error is the root mean square per number of the distance from the end an adaptive method of "
-        + "order five finds at a tolerance of \(significant(body.tolerance, 2)) (\(body.referenceEvaluations) evaluations).")
+        + "order five finds at a tolerance of \(significant(body.tolerance, 2)) (\(body.referenceEvaluations) evaluations)."
+    )
     let names = body.rows.reduce(into: [String]()) { if $0.last != $1.solver { $0.append($1.solver) } }
     page.chart(
       LineChart(

@@ -123,8 +123,8 @@ struct Figure3Command: ParsableCommand {
     }
     return
       "Without a gradient, in no more than half of the VJP's time and with no more than its loss at every number of "
-      + "guided steps, for both goals: \(list(kept)); within two standard errors: \(list(near)). The recommended way is "
-      + "\(recommended.method): it takes \(significant(recommended.shareOfVjp, 2)) of the VJP's time per product and reaches its "
+      + "guided steps, for both goals: \(list(kept)); within two standard errors: \(list(near)). The recommended way "
+      + "takes \(significant(recommended.shareOfVjp, 2)) of the VJP's time per product and reaches its "
       + "loss at these numbers of guided steps: \(reached.joined(separator: ", ")); where it does not, it is at most "
       + "\(fixed(recommended.largestExcess, 1)) standard errors above."
   }

@@ -92,7 +92,8 @@ struct GuideCommand: ParsableCommand {
     try TimeEnds.check(from, to, on: schedule.schedule, steps: steps)
     let wanted = try LossInput(loss, features: features, measurement: measurement)
     guard !isPosterior && !isMatched || wanted.isTarget else {
-      throw Failure.option("--method", "'\(method)' needs a measurement, and the loss is '\(loss)'", repair: "use target:FILE.npy")
+      throw Failure.option(
+        "--method", "'\(method)' needs a measurement, and the loss is '\(loss)'", repair: "use target:FILE.npy")
     }
     let states = try start.map { try ArrayInput($0) }
     let reference = try data.map { try ArrayInput($0) }
@@ -149,7 +150,9 @@ struct GuideCommand: ParsableCommand {
     }
     let recommended =
       isRecommended
-      ? points.map { RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule) }
+      ? points.map {
+        RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted)
+      }
         ?? RecommendedFisher(counted) : nil
     if let recommended { picked = "\(recommended.choice(at: grid.times[guideFrom]))" }
     let access = products?.access(

@@ -5,7 +5,8 @@ struct ReproduceCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reproduce", abstract: "A table or figure of the papers: their numbers, ours, and how they were had.",
     subcommands: [
-      Table1Command.self, Table2Command.self, Table3Command.self, Figure1Command.self, Figure2Command.self, Figure3Command.self,
+      Table1Command.self, Table2Command.self, Table3Command.self, Figure1Command.self, Figure2Command.self,
+      Figure3Command.self,
     ])
 }
 

@@ -109,6 +109,8 @@ struct LossInput {
   ///   - model: The model.
   ///   - count: How many samples there will be.
   ///   - levels: The grey levels of integers.
+  /// - Returns: The loss, and what is seen of a target.
+  /// - Throws: Where a file cannot be read, or does not fit the model's samples.
   func ready(for model: LoadedModel, count: Int, levels: Int) throws -> Ready {
     func module(_ path: String) throws(ArrayFileError) -> ScriptModule { try ScriptModule(path, type: model.type) }
     let loss: (Tensor) throws(ArrayFileError) -> Tensor

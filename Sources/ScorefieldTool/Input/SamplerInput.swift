@@ -24,10 +24,65 @@ struct SamplerInput {
   /// Whether its steps are those of the grid.
   var hasFixedSteps: Bool { if case .adaptive = kind { false } else { true } }
 
-  init(_ text: String) throws(Failure) {
+  /// Reads a method.
+  ///
+  /// - Parameters:
+  ///   - text: The name, and what follows a colon.
+  ///   - seed: The seed of the noise that a method adds.
+  ///   - steps: How many steps there are, among which EDM's churn is divided.
+  /// - Throws: Where there is no such method, or it has no such parameter.
+  init(_ text: String, seed: UInt64 = 0, steps: Int = 1) throws(Failure) {
     let value = try OptionValue(text, of: "--solver")
     name = value.name
+    // Another stream than the one the start is drawn from.
+    let noise = NoiseSource.seed(seed &+ 0x5C0F)
     switch value.name {
+    case "ddim":
+      let eta = try value.numbers([("eta", 0)])[0]
+      guard eta >= 0, eta.isFinite else {
+        throw .option("--solver", "eta \(eta) is below 0", repair: "write ddim:eta=1")
+      }
+      kind = eta == 0 ? .denoiser(.ddim) : .denoiser(StochasticDDIM(eta: eta, noise: noise))
+      return
+    case "ddpm":
+      let variance = try value.choice("variance", of: ["small", "large"])
+      kind = .denoiser(AncestralSampler(variance == "large" ? .large : .small, noise: noise))
+      return
+    case "euler-maruyama":
+      let share = try value.numbers([("share", 1)])[0]
+      guard share >= 0, share.isFinite else {
+        throw .option("--solver", "share \(share) is below 0", repair: "write euler-maruyama:share=1")
+      }
+      kind = .denoiser(EulerMaruyama(share: share, noise: noise))
+      return
+    case "reverse-diffusion":
+      kind = .denoiser(ReverseDiffusion(noise: noise))
+    case "predictor-corrector":
+      let values = try value.numbers([("snr", 0.16), ("count", 1)])
+      let langevin = Langevin(
+        .signalToNoise(try Self.positive(values[0], "snr", of: value)),
+        count: try Self.whole(values[1], "count", of: value))
+      kind = .denoiser(PredictorCorrector(ReverseDiffusion(noise: noise), corrector: langevin, noise: noise))
+      return
+    case "annealed-langevin":
+      let values = try value.numbers([("size", 0.1), ("count", 10)])
+      let langevin = Langevin(
+        .relative(try Self.positive(values[0], "size", of: value)), count: try Self.whole(values[1], "count", of: value)
+      )
+      kind = .denoiser(AnnealedLangevin(langevin, noise: noise))
+      return
+    case "edm-heun":
+      let churn = try value.numbers([("churn", 0)])[0]
+      guard churn >= 0, churn.isFinite else {
+        throw .option("--solver", "churn \(churn) is below 0", repair: "write edm-heun:churn=40")
+      }
+      kind =
+        churn == 0
+        ? .denoiser(.edmHeun)
+        : .denoiser(StochasticHeun(StochasticHeun.Churn(churn, over: max(1, steps)), noise: noise))
+      return
+    case "sde-dpm-solver++-1": kind = .denoiser(SDEDPMSolver(.first, noise: noise))
+    case "sde-dpm-solver++-2m": kind = .denoiser(SDEDPMSolver(.second, noise: noise))
     case "dopri5":
       let (rtol, atol) = try Self.tolerances(of: value, 1e-5)
       kind = .adaptive(FlowSolver(.dopri5(rtol: rtol, atol: atol)))
@@ -73,7 +128,6 @@ struct SamplerInput {
     case "euler": kind = .velocity(.euler)
     case "heun": kind = .velocity(.heun)
     case "rk4": kind = .velocity(.rk4)
-    case "ddim": kind = .denoiser(.ddim)
     case "dpm-solver-1": kind = .denoiser(.dpmSolver1)
     case "dpm-solver-2": kind = .denoiser(.dpmSolver2)
     case "dpm-solver-3": kind = .denoiser(.dpmSolver3)
@@ -82,7 +136,6 @@ struct SamplerInput {
     case "dpm-solver++-3s": kind = .denoiser(.dpmSolverPlusPlus3S)
     case "pndm": kind = .denoiser(.pndm)
     case "ipndm": kind = .denoiser(.ipndm)
-    case "edm-heun": kind = .denoiser(.edmHeun)
     case "heun-lambda": kind = .denoiser(.heunInHalfLogSNR)
     case "exponential-heun": kind = .denoiser(.exponentialHeun)
     case "belm": kind = .denoiser(.belm)
@@ -91,7 +144,8 @@ struct SamplerInput {
         "--solver", "'\(value.name)' is no sampler",
         repair: "use euler, heun, rk4, dopri5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12, dpm-solver-23, "
           + "dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, "
-          + "edict, bdia or belm")
+          + "edict, bdia, belm, ddpm, euler-maruyama, reverse-diffusion, predictor-corrector, annealed-langevin, "
+          + "sde-dpm-solver++-1 or -2m")
     }
     try value.alone()
   }
@@ -111,6 +165,20 @@ struct SamplerInput {
     return (
       try LikelihoodSolver.tolerance(tolerances[0], "rtol"), try LikelihoodSolver.tolerance(tolerances[1], "atol")
     )
+  }
+
+  private static func whole(_ number: Double, _ key: String, of value: OptionValue) throws(Failure) -> Int {
+    guard let count = Int(exactly: number), (0...10_000).contains(count) else {
+      throw .option("--solver", "\(key) \(number) is no count up to 10000", repair: "write \(value.name):\(key)=1")
+    }
+    return count
+  }
+
+  private static func positive(_ number: Double, _ key: String, of value: OptionValue) throws(Failure) -> Double {
+    guard number > 0, number.isFinite else {
+      throw .option("--solver", "\(key) \(number) is not positive", repair: "write \(value.name):\(key)=0.1")
+    }
+    return number
   }
 
   private static func share(_ number: Double, _ key: String, of value: OptionValue) throws(Failure) -> Double {

@@ -52,13 +52,9 @@ struct FisherProducts {
       },
       Method(name: "null", isGradientFree: true, needsData: false) { _, _ in null },
       fromData("gaussian", gaussian),
-    ] + [0.02, 0.05, 0.1, 0.2, 0.5].map { limit in
-      Method(name: "recommended\(limit)", isGradientFree: true, needsData: true) { denoiser, _ in
-        var access = RecommendedFisher(data: data, on: schedule, beside: denoiser)
-        access.limit = limit
-        return .init(access)
-      }
-    } + [
+      Method(name: "recommended", isGradientFree: true, needsData: true) { denoiser, _ in
+        .init(RecommendedFisher(data: data, on: schedule, beside: denoiser))
+      },
       fromData("retrieval:8", guides: false, retrieval(8)),
       fromData("retrieval:128", retrieval(128)),
       fromData("retrieval:512", guides: false, retrieval(512)),
@@ -114,7 +110,8 @@ struct FisherProducts {
     var rows: [Row] = []
     for (world, denoiser, truth, data, origins) in worlds {
       let methods = methods(over: data, on: .edm)
-      let recommended = RecommendedFisher(data: data, of: world == .digits ? .points : .density, on: .edm)
+      let recommended = RecommendedFisher(
+        data: data, of: world == .digits ? .points : .density, on: .edm, beside: denoiser)
       for ratio in ratios {
         let noise = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
         let v = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
@@ -130,7 +127,7 @@ struct FisherProducts {
               world: world, method: name, noiseToSignal: ratio,
               error: (error / exact.flattened.norm(-1)).mean().item, choice: choice))
         }
-        for method in methods {
+        for method in methods where method.name != "recommended" {
           add(method.name, method.products(denoiser, end))
           if truth != nil, method.name == "endpoint" || method.name == "centred" {
             add("\(method.name), draw", method.products(denoiser, origins))

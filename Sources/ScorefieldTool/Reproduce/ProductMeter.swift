@@ -31,16 +31,15 @@ struct ProductMeter {
   /// Of each, the median of many, taken in turn so that what else the machine does is the same for all.
   func milliseconds(_ methods: [FisherProducts.Method]) -> [Double] {
     let (x, v) = states(batch)
-    let noisy = Self.ratios.map { t in
-      let x = x + t * v
-      return (t: t, x: x, model: asked(world.model, x, t))
-    }
+    let noisy = Self.ratios.map { (t: $0, x: x + $0 * v) }
     let clock = ContinuousClock()
     var times = [[Double]](repeating: [], count: methods.count)
     for repetition in 0..<(repetitions + 2) {
       for (index, method) in methods.enumerated() {
+        // Anew: what a product asked must not be remembered from the one before.
+        let models = noisy.map { asked(world.model, $0.x, $0.t) }
         let start = clock.now
-        for (t, x, model) in noisy { product(method, model, x, v, t) }
+        for ((t, x), model) in zip(noisy, models) { product(method, model, x, v, t) }
         // The first two warm up.
         if repetition >= 2 { times[index].append(1000 * (clock.now - start).seconds / Double(noisy.count)) }
       }
