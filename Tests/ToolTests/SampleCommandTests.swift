@@ -204,4 +204,72 @@ import Testing
       }
     }
   }
+
+  @Test("a diffusers scheduler samples as the library's does, and a key that means nothing is named")
+  func scheduler() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(
+        Array(#"{"weights":[0.5,0.5],"means":[[-1,0.5],[1,-0.5]],"stds":[0.4,0.5]}"#.utf8), at: "two.json")
+      for (name, text) in [
+        ("DPMSolverMultistepScheduler", #""beta_schedule":"scaled_linear","beta_start":0.00085,"beta_end":0.012"#),
+        ("EulerAncestralDiscreteScheduler", #""timestep_spacing":"leading""#),
+        ("FlowMatchEulerDiscreteScheduler", #""shift":3.0"#), ("EDMEulerScheduler", #""sigma_max":20.0"#),
+      ] {
+        try tool.put(Array("{\"_class_name\":\"\(name)\",\(text),\"colour\":1}".utf8), at: "scheduler.json")
+        let answer = try tool.run([
+          "sample", "--model", "two.json", "--scheduler", "scheduler.json", "--steps", "12", "--count", "5", "--seed",
+          "3",
+          "--out", "s.npy", "--trajectory", "t.safetensors", "--json",
+        ])
+        #expect(answer.status == 0, "\(answer.messages)")
+        #expect(answer.messages.contains("warning: scheduler.json: 'colour' means nothing to \(name)"))
+        let configuration = try SchedulerConfiguration(contentsOf: tool.path("scheduler.json"))
+        let sampler = try configuration.sampler(steps: 12)
+        let field = GaussianMixtureDenoiser(
+          try GaussianMixture(means: Tensor(rows: [[-1, 0.5], [1, -0.5]]), standardDeviations: Tensor([0.4, 0.5])),
+          on: configuration.schedule)
+        var generator = Generator(seed: 3)
+        let start = Tensor.normal([5, 2], using: &generator)
+        let truth = sampler.sample(field, from: start, noise: .seed(3 + 0x5C0F), keepingPath: true)
+        expectClose(Tensor(try NPYFile(tool.path("s.npy")).array), truth.samples, within: 1e-12)
+        let path = try tool.arrays(in: "t.safetensors")
+        expectClose(Tensor(try path.array(named: "states")), truth.path!.states, within: 1e-12)
+        let report: SchedulerReport = try answer.json()
+        #expect(report.solver == name && report.grid == "scheduler" && report.nfe == truth.evaluations)
+        #expect(report.outcome == "converged")
+      }
+    }
+  }
+
+  private struct SchedulerReport: Decodable {
+    let solver, grid, outcome: String
+    let nfe: Int
+  }
+
+  @Test(
+    "what has no place beside a scheduler is said",
+    arguments: [
+      (["--solver", "ddim"], 64, "--solver: has no place beside --scheduler; leave one of them out"),
+      (["--schedule", "vp"], 64, "--schedule: has no place beside --scheduler; leave one of them out"),
+      (["--grid", "uniform-time"], 64, "--grid: has no place beside --scheduler; leave one of them out"),
+      (["--scheduler", "none.json"], 66, "none.json: "),
+      (
+        ["--scheduler", "bad.json"], 65,
+        "bad.json: '_class_name' = 'DDIMShceduler' is no scheduler that is known here; "
+      ),
+      (["--steps", "2000"], 65, "good.json: DDIMScheduler does not go 2000 steps with these settings; use 1 to 1000"),
+    ] as [([String], Int32, String)])
+  func schedulerRefusals(options: [String], status: Int32, message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      try tool.put(Array(#"{"_class_name":"DDIMShceduler"}"#.utf8), at: "bad.json")
+      try tool.put(Array(#"{"_class_name":"DDIMScheduler"}"#.utf8), at: "good.json")
+      let scheduler = options.contains("--scheduler") ? [] : ["--scheduler", "good.json"]
+      let answer = try tool.run(
+        ["sample", "--model", "one.json", "--count", "2", "--out", "s.npy"] + scheduler + options)
+      #expect(answer.status == status && answer.output == "", "\(answer.messages)")
+      #expect(answer.messages.hasPrefix("scorefield: \(message)"), "\(answer.messages)")
+      #expect(try !tool.names().contains("s.npy"))
+    }
+  }
 }

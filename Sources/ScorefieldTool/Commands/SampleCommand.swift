@@ -18,13 +18,16 @@ struct SampleCommand: ParsableCommand {
       ddim:eta=1, ddpm:variance=small, euler-maruyama:share=1, reverse-diffusion, predictor-corrector:snr=0.16,count=1, \
       annealed-langevin:size=0.1,count=10, edm-heun:churn=40, sde-dpm-solver++-1 or -2m.
       """)
-  var solver = "ddim"
+  var solver: String?
+
+  @Option(help: "A diffusers scheduler_config.json, in place of --schedule, --solver, --grid, --from and --to.")
+  var scheduler: String?
 
   @Option(help: "How many steps.")
   var steps = 50
 
-  @Option(help: "uniform-time, uniform-half-log-snr or karras:rho=7.")
-  var grid = "uniform-half-log-snr"
+  @Option(help: "uniform-time, uniform-half-log-snr (the default) or karras:rho=7.")
+  var grid: String?
 
   @Option(help: "The first time (default: the end; edm: 80).")
   var from: Double?
@@ -84,21 +87,45 @@ struct SampleCommand: ParsableCommand {
     return parallel
   }
 
+  /// The scheduler of a file, which has no other options of how to sample beside it.
+  private func checkedScheduler() throws -> SchedulerConfiguration? {
+    guard let scheduler else { return nil }
+    let others = [
+      ("--schedule", choice.schedule != nil), ("--solver", solver != nil), ("--grid", grid != nil),
+      ("--from", from != nil), ("--to", to != nil), ("--parallel", parallel != nil),
+      ("--parallel-tolerance", parallelTolerance != nil), ("--no-final-denoise", noFinalDenoise),
+    ]
+    if let (option, _) = others.first(where: \.1) {
+      throw Failure.option(option, "has no place beside --scheduler", repair: "leave one of them out")
+    }
+    let configuration = try SchedulerConfiguration(contentsOf: scheduler)
+    for key in configuration.unknownKeys {
+      Terminal.say("scorefield: warning: \(scheduler): '\(key)' means nothing to \(configuration.className)")
+    }
+    return configuration
+  }
+
   mutating func run() throws {
     let asked = try common.validated()
-    let source = try ModelInput(choice)
+    let configuration = try checkedScheduler()
+    let planned = try configuration.map { (configuration) throws(ArrayFileError) in
+      try configuration.sampler(steps: steps)
+    }
+    let source = try ModelInput(choice, on: configuration.map(ScheduleInput.init))
     let schedule = source.schedule
     let ends = TimeEnds(of: schedule.schedule)
-    let from = try schedule.time(self.from ?? ends.noise, option: "--from")
-    let to = try schedule.time(self.to ?? ends.data, option: "--to")
+    let range = schedule.schedule.timeRange
+    let from = try schedule.time(self.from ?? (planned == nil ? ends.noise : range.upperBound), option: "--from")
+    let to = try schedule.time(self.to ?? (planned == nil ? ends.data : range.lowerBound), option: "--to")
     guard from > to else {
       throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
     }
     guard steps > 0, steps <= 1_000_000 else {
       throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
     }
+    let grid = self.grid ?? "uniform-half-log-snr"
     let spread = try GridInput(grid)
-    let solver = try SamplerInput(self.solver, seed: common.seed, steps: steps)
+    let solver = try SamplerInput(self.solver ?? "ddim", seed: common.seed, steps: steps)
     guard (count == nil) != (start == nil) else {
       throw Failure.option(
         "--count", count == nil ? "is missing" : "and --start are both given",
@@ -131,17 +158,25 @@ struct SampleCommand: ParsableCommand {
         "--count", "\(count ?? 1) samples of \(dimension) numbers are too many at once", repair: "draw them in parts")
     }
     var generator = Generator(seed: common.seed)
+    let shape = [count ?? 1] + model.sampleShape
     let first =
       try states.map { model.arranged(try $0.values(type), of: $0).reshaped([-1] + model.sampleShape) }
-      ?? startingNoise(
-        [count ?? 1] + model.sampleShape, at: from, on: schedule.schedule, type: type, using: &generator)
+      ?? (planned == nil
+        ? startingNoise(shape, at: from, on: schedule.schedule, type: type, using: &generator)
+        : .normal(shape, type: type, using: &generator))
 
     let clock = ContinuousClock()
     let begin = clock.now
     let progress = FlowProgress("sample", from: from, to: to, on: schedule.schedule)
     let watched = WatchedDenoiser(base: model.denoiser, progress: progress)
+    let seed = common.seed
     let run =
-      window.map {
+      planned.map {
+        // It multiplies what it starts from, which given states have been.
+        $0.sample(
+          watched, from: states == nil ? first : first / $0.startScale, noise: .seed(seed &+ 0x5C0F),
+          keepingPath: trajectory != nil)
+      } ?? window.map {
         solver.run(
           watched, from: first, along: times, finalDenoise: !noFinalDenoise, window: $0,
           settling: .relativeToNoise(parallelTolerance ?? 0.1))
@@ -161,9 +196,10 @@ struct SampleCommand: ParsableCommand {
     try OutputFile.write(files)
     if common.json {
       let body = Body(
-        model: choice.model, schedule: schedule.text, solver: self.solver, grid: grid, outcome: run.outcome.rawValue,
+        model: choice.model, schedule: schedule.text, solver: configuration?.className ?? self.solver ?? "ddim",
+        grid: configuration == nil ? grid : "scheduler", outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
-        nfe: run.evaluations, finalDenoise: !noFinalDenoise, trajectory: trajectory,
+        nfe: run.evaluations, finalDenoise: !noFinalDenoise && planned == nil, trajectory: trajectory,
         rounds: run.rounds)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
     } else {

@@ -20,7 +20,12 @@ struct ModelInput {
   }
 
   /// Reads the model, as far as that needs no engine.
-  init(_ choice: ModelOptions) throws {
+  ///
+  /// - Parameters:
+  ///   - choice: What names it.
+  ///   - given: The schedule of a data set or a mixture, where the command line does not name it.
+  /// - Throws: Where it cannot be read, or the options do not fit it.
+  init(_ choice: ModelOptions, on given: ScheduleInput? = nil) throws {
     path = choice.model
     label = choice.label
     (weights, labels) = (choice.weights, choice.labels)
@@ -65,12 +70,12 @@ struct ModelInput {
       throw Failure.option("--condition", "\(path) knows no conditions", repair: "leave --condition out")
     }
     condition = nil
-    guard let text = choice.schedule else {
+    guard let schedule = try given ?? choice.schedule.map({ text throws(Failure) in try ScheduleInput(text) }) else {
       throw Failure.option(
         "--schedule", "is missing, and \(path) is no trained model that brings one",
         repair: "use one of \(ScheduleInput.names.joined(separator: ", "))")
     }
-    schedule = try ScheduleInput(text)
+    self.schedule = schedule
     content = try Self.data(choice)
   }
 

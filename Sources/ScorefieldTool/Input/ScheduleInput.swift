@@ -46,6 +46,11 @@ struct ScheduleInput {
     return ScheduleInput(text, named, more)
   }
 
+  /// The schedule of a diffusers scheduler.
+  init(_ configuration: SchedulerConfiguration) {
+    self.init(configuration.className, ScheduleDescription(configuration.className), configuration.schedule)
+  }
+
   private init(_ text: String, _ named: ScheduleDescription, _ schedule: any NoiseSchedule) {
     (self.text, self.named, self.schedule) = (text, named, schedule)
   }
