@@ -423,7 +423,7 @@ static bool weigh(const Query &query, Group &group, const Block &rows, T *logits
     bounds[lane] = T(__builtin_inff());
     if (lane >= count || !smooth[lane]) continue;
     const int64_t b = first + lane;
-    const double heavy = (group.mass[b] + group.exact_mass[b] + double(mass[lane])) * 0.0625;
+    const double heavy = (group.mass[b] + group.exact_mass[b] + double(mass[lane])) * 0.25;
     if (exponential(double(here[lane]) - double(shift[lane])) < heavy * 0.999) continue;
     bounds[lane] = T(heavy);
     searching = true;

@@ -47,7 +47,7 @@ let comparisons: [(name: String, make: () -> [Comparison])] = [
     }
   ),
   ("times", { [times] }),
-  ("sampling", { [sampling(batch: 1), sampling(batch: 64)] }),
+  ("sampling", { [sampling(batch: 1), sampling(batch: 64), sampling(batch: 1024)] }),
 ]
 let wanted = CommandLine.arguments.dropFirst()
 for comparison in comparisons where wanted.contains(comparison.name) || wanted.isEmpty {
