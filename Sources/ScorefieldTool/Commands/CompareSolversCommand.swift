@@ -78,12 +78,7 @@ struct CompareSolversCommand: ParsableCommand {
     }
     let source = try ModelInput(choice)
     let schedule = source.schedule
-    let ends = TimeEnds(of: schedule.schedule)
-    let from = try schedule.time(self.from ?? ends.noise, option: "--from")
-    let to = try schedule.time(self.to ?? ends.data, option: "--to")
-    guard from > to else {
-      throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
-    }
+    let (from, to) = try TimeEnds(of: schedule.schedule).span(from: from, to: to, on: schedule)
     let spread = try GridInput(grid)
     guard count > 0, count <= 1_000_000 else {
       throw Failure.option("--count", "\(count) is no count of samples", repair: "give a number from 1 to 1000000")

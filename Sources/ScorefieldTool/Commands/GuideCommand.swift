@@ -83,12 +83,7 @@ struct GuideCommand: ParsableCommand {
     let output = try out.map { path throws(Failure) in try ArrayOutput(path) }
     let source = try ModelInput(choice)
     let schedule = source.schedule
-    let ends = TimeEnds(of: schedule.schedule)
-    let from = try schedule.time(self.from ?? ends.noise, option: "--from")
-    let to = try schedule.time(self.to ?? ends.data, option: "--to")
-    guard from > to else {
-      throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
-    }
+    let (from, to) = try TimeEnds(of: schedule.schedule).span(from: from, to: to, on: schedule)
     try TimeEnds.check(from, to, on: schedule.schedule, steps: steps)
     let wanted = try LossInput(loss, features: features, measurement: measurement)
     guard !isPosterior && !isMatched || wanted.isTarget else {

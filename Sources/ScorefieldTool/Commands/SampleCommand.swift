@@ -113,13 +113,8 @@ struct SampleCommand: ParsableCommand {
     }
     let source = try ModelInput(choice, on: configuration.map(ScheduleInput.init))
     let schedule = source.schedule
-    let ends = TimeEnds(of: schedule.schedule)
-    let range = schedule.schedule.timeRange
-    let from = try schedule.time(self.from ?? (planned == nil ? ends.noise : range.upperBound), option: "--from")
-    let to = try schedule.time(self.to ?? (planned == nil ? ends.data : range.lowerBound), option: "--to")
-    guard from > to else {
-      throw Failure.option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
-    }
+    let ends = planned == nil ? TimeEnds(of: schedule.schedule) : TimeEnds(allOf: schedule.schedule)
+    let (from, to) = try ends.span(from: from, to: to, on: schedule)
     guard steps > 0, steps <= 1_000_000 else {
       throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
     }

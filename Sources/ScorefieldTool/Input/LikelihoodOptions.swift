@@ -62,6 +62,21 @@ struct TimeEnds {
     }
   }
 
+  /// All times of a schedule.
+  init(allOf schedule: any NoiseSchedule) {
+    (data, noise) = (schedule.timeRange.lowerBound, schedule.timeRange.upperBound)
+  }
+
+  /// The times that a sampler runs between, from the noise down to the data: as they are said, or these.
+  func span(from: Double?, to: Double?, on schedule: ScheduleInput) throws(Failure) -> (from: Double, to: Double) {
+    let from = try schedule.time(from ?? noise, option: "--from")
+    let to = try schedule.time(to ?? data, option: "--to")
+    guard from > to else {
+      throw .option("--from", "\(from) is not after --to \(to)", repair: "run from the noise down to the data")
+    }
+    return (from, to)
+  }
+
   /// Refuses ends between which so many steps are not to be told apart.
   static func check(_ from: Double, _ to: Double, on schedule: any NoiseSchedule, steps: Int) throws(Failure) {
     let ratios = (schedule.kernel(at: from).halfLogSNR, schedule.kernel(at: to).halfLogSNR)
