@@ -177,7 +177,10 @@ public struct EmpiricalDenoiser: ExactField {
       }
     }
     return questions.enumerated().map { index, question in
-      moments(of: found.filter { $0.question == index }.map(\.sums), question, without: omission)
+      PosteriorMoments(
+        FieldStream.Sums(joining: found.filter { $0.question == index }.map(\.sums)),
+        at: schedule.kernel(at: question.time), uniformLogWeight: uniformLogWeight,
+        logRemainders: omission?.logRemainders.squeezed(-1), shape: question.x.shape, along: question.direction)
     }
   }
 
@@ -240,23 +243,6 @@ public struct EmpiricalDenoiser: ExactField {
       let range = first..<Swift.min(first + step, points.batch)
       for stream in streams { stream.add(points[range], logWeights: logWeights?[range], from: first) }
     }
-  }
-
-  private func moments(
-    of parts: [FieldStream.Sums], _ question: FieldQuestion, without omission: Omission?
-  ) -> PosteriorMoments {
-    func joined(_ part: (FieldStream.Sums) -> Tensor) -> Tensor { Tensor.concatenated(parts.map(part)) }
-    let (x, kernel) = (question.x, schedule.kernel(at: question.time))
-    let logSum = joined(\.logSum)
-    let logNormalizer =
-      uniformLogWeight - 0.5 * Double(centre.count) * .log(2 * .pi * kernel.sigma * kernel.sigma)
-    return PosteriorMoments(
-      kernel: kernel,
-      logDensity: (omission.map { logSum - $0.logRemainders.squeezed(-1) } ?? logSum) + logNormalizer,
-      mean: joined(\.mean).reshaped(x.shape), score: joined(\.score).reshaped(x.shape),
-      covarianceTrace: joined(\.spread),
-      covarianceProduct: question.direction.map { _ in joined { $0.product! }.reshaped(x.shape) },
-      along: question.direction)
   }
 
   // MARK: One stream over the points, by operations of tensors

@@ -39,3 +39,27 @@ extension PosteriorMoments {
       hessianProduct: direction.map { (gain * covarianceProduct! - $0) / variance })
   }
 }
+
+extension PosteriorMoments {
+  /// What the kernel's sums say of a batch.
+  ///
+  /// - Parameters:
+  ///   - sums: The sums of all queries.
+  ///   - kernel: The level they are at.
+  ///   - uniformLogWeight: `log πᵢ` where all are equal; 0 where the sums have them.
+  ///   - logRemainders: The logarithm of the weight of all points but the one that each query does without, `[B]`.
+  ///   - shape: The shape of the queries.
+  ///   - direction: `v`, in that shape.
+  init(
+    _ sums: FieldStream.Sums, at kernel: PerturbationKernel, uniformLogWeight: Double, logRemainders: Tensor?,
+    shape: [Int], along direction: Tensor?
+  ) {
+    let logSum = logRemainders.map { sums.logSum - $0.to(sums.logSum.elementType) } ?? sums.logSum
+    let dimension = Double(shape.dropFirst().reduce(1, *))
+    self.init(
+      kernel: kernel,
+      logDensity: logSum + (uniformLogWeight - 0.5 * dimension * .log(2 * .pi * kernel.sigma * kernel.sigma)),
+      mean: sums.mean.reshaped(shape), score: sums.score.reshaped(shape), covarianceTrace: sums.spread,
+      covarianceProduct: direction.map { _ in sums.product!.reshaped(shape) }, along: direction)
+  }
+}

@@ -14,10 +14,8 @@ public struct StoredStream {
   private let omitted: (numbers: Tensor, logRemainders: Tensor)?
 
   private var passes: [FieldStream]
-  /// What the first pass found, and for which queries the second one is.
-  private var found: [FieldStream.Sums] = []
-  private var lost: Tensor?
-  private var again: FieldStream.Sums?
+  /// What the first pass found, and the second one where second moments cancelled.
+  private var found: FieldStream.Sums?
   private var done = 0
   private var isOver = false
 
@@ -78,44 +76,30 @@ public struct StoredStream {
   }
 
   private mutating func endPass() {
-    let sums = passes.map { $0.finish() }
+    let sums = FieldStream.Sums(joining: passes.map { $0.finish() })
     passes = []
-    guard found.isEmpty else {
-      again = sums[0]
+    if let first = found {
+      found = first.replacing(where: first.lost, with: sums)
       isOver = true
       return
     }
     found = sums
-    let lost = Tensor.concatenated(sums.map(\.lost))
-    guard second, lost.any() else {
+    guard second, sums.lost.any() else {
       isOver = true
       return
     }
-    self.lost = lost
     done = 0
+    let lost = sums.lost
     passes = [pass(x[lost], direction?[lost], omitted?.numbers[lost], exactly: true)]
   }
 
   /// The moments, when there is nothing left to do.
   public var posterior: PosteriorMoments {
     guard isOver else { fatalError("StoredStream.posterior: \(done) of \(count) points were taken in") }
-    func joined(_ part: (FieldStream.Sums) -> Tensor) -> Tensor {
-      let first = Tensor.concatenated(found.map(part))
-      guard let lost, let again else { return first }
-      let ranks = lost.to(.int64).cumulativeSum(0) + Double(lost.batch - 1)
-      let sources = Tensor.arange(0..<lost.batch).replacing(with: ranks, where: lost)
-      return Tensor.concatenated([first, part(again)]).selecting(sources)
-    }
     let points = field.points
     let shape = [x.batch] + points.pointShape
-    var logSum = joined(\.logSum)
-    if let omitted { logSum -= omitted.logRemainders.to(logSum.elementType) }
-    let uniform = points.hasWeights ? 0 : -Double.log(Double(points.count))
     return PosteriorMoments(
-      kernel: kernel,
-      logDensity: logSum + (uniform - 0.5 * Double(points.dimension) * .log(2 * .pi * kernel.sigma * kernel.sigma)),
-      mean: joined(\.mean).reshaped(shape), score: joined(\.score).reshaped(shape), covarianceTrace: joined(\.spread),
-      covarianceProduct: direction.map { _ in joined { $0.product! }.reshaped(shape) },
-      along: direction?.reshaped(shape))
+      found!, at: kernel, uniformLogWeight: points.hasWeights ? 0 : -Double.log(Double(points.count)),
+      logRemainders: omitted?.logRemainders, shape: shape, along: direction?.reshaped(shape))
   }
 }

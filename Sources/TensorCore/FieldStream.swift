@@ -95,6 +95,14 @@ package final class FieldStream {
 }
 
 extension FieldStream.Sums {
+  /// The sums of all queries of several streams over the same rows, in order.
+  package init(joining parts: [FieldStream.Sums]) {
+    func joined(_ part: (FieldStream.Sums) -> Tensor) -> Tensor { .concatenated(parts.map(part)) }
+    self.init(
+      logSum: joined(\.logSum), mean: joined(\.mean), score: joined(\.score), spread: joined(\.spread),
+      product: parts[0].product.map { _ in joined { $0.product! } }, lost: joined(\.lost), nearest: nil)
+  }
+
   /// Other sums for the queries where `lost` is true, of which there are as many as `others` has.
   package func replacing(where lost: Tensor, with others: FieldStream.Sums) -> FieldStream.Sums {
     let count = lost.batch
