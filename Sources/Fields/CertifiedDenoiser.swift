@@ -155,9 +155,7 @@ public struct CertifiedDenoiser: Denoiser {
   private func reduced(_ queries: Tensor, _ t: Double) -> (mean: Tensor, bound: Tensor) {
     let kernel = schedule.kernel(at: t)
     let precision = 1 / (2 * kernel.noiseToSignal * kernel.noiseToSignal)
-    let deviations = queries - plane.centre
-    let inside = deviations.matmul(plane.axes.transposed)
-    let outside = (deviations - inside.matmul(plane.axes)).norm(-1)
+    let (inside, outside) = plane.split(queries)
     let zero = Tensor.zeros([queries.batch, 1], on: queries.device)
     let posterior = inner.posterior(.concatenated([kernel.alpha * inside, zero], -1), at: t)
     let mean = posterior.mean.narrowed(1, from: 0, count: rank)
@@ -306,10 +304,8 @@ private struct Screen {
   }
 
   func nearest(_ wanted: Int, to queries: Tensor, _ plane: Subspace) -> Found {
-    let deviations = queries - plane.centre
-    let inside = deviations.matmul(plane.axes.transposed)
-    let outside = (deviations - inside.matmul(plane.axes)).norm(-1, keeping: true)
-    let asked = Tensor.concatenated([inside, outside], -1)
+    let (inside, outside) = plane.split(queries)
+    let asked = Tensor.concatenated([inside, outside.expanded(at: 1)], -1)
     let pulls = (-2 * asked).to(coordinates.elementType)
     let count = coordinates.batch
     let step = Swift.max(1024, Swift.min(1 << 15, (1 << 21) / Swift.max(queries.batch, 1) / Self.group * Self.group))

@@ -21,6 +21,13 @@ struct Subspace: Sendable {
 
   var rank: Int { axes.shape[0] }
 
+  /// The coordinates of points, `[B, r]`, and their distances from the plane, `[B]`.
+  func split(_ points: Tensor) -> (inside: Tensor, outside: Tensor) {
+    let deviations = points - centre
+    let inside = deviations.matmul(axes.transposed)
+    return (inside, (deviations - inside.matmul(axes)).norm(-1))
+  }
+
   /// The plane without what lies on it.
   var bare: Subspace {
     var plane = self
