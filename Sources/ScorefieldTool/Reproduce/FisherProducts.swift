@@ -12,22 +12,6 @@ struct FisherProducts {
     let products: @Sendable (any Denoiser, Tensor) -> ErasedProducts
   }
 
-  /// A way chosen at run time.
-  struct ErasedProducts: FisherAccess {
-    struct At: FisherMatvec {
-      let base: any FisherMatvec
-      func matvec(_ v: Tensor) -> Tensor { base.matvec(v) }
-    }
-
-    private let at: @Sendable (Tensor, Double) -> At
-
-    init<F: FisherAccess>(_ base: F) where F.Operator: FisherMatvec {
-      at = { At(base: base.fisher(at: $0, time: $1)) }
-    }
-
-    func fisher(at x: Tensor, time t: Double) -> At { at(x, t) }
-  }
-
   /// All of them over a data set.
   static func methods(over data: Tensor, on schedule: any NoiseSchedule) -> [Method] {
     let null = ErasedProducts(NullFisher(on: schedule))
