@@ -91,9 +91,10 @@ import Testing
     try Tool.inTemporaryFolder { tool in
       let kind = Kind.denoise
       try kind.prepare(tool)
-      #expect(try tool.run(kind.call("whole")).status == 0)
+      // Many steps: on a busy machine it must not end before it is seen to run.
+      #expect(try tool.run(kind.call("whole", steps: 1000)).status == 0)
       // No checkpoint would be written before the end.
-      var call = kind.call("stopped", ["--resume"])
+      var call = kind.call("stopped", steps: 1000, ["--resume"])
       call[call.firstIndex(of: "--checkpoint-every")! + 1] = "100000"
       let answer = try tool.run(call, sending: signal) { process in
         while process.isRunning, (try? tool.bytes(of: "stopped/metrics.jsonl"))?.isEmpty ?? true {

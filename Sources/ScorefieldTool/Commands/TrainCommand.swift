@@ -93,7 +93,7 @@ struct TrainCommand: ParsableCommand {
       options: options, configuration: configuration, data: training, seed: common.seed
     ).train(job)
 
-    guard result.step == options.steps else {
+    guard !Interrupt.isPending else {
       Terminal.say("scorefield: interrupted at step \(result.step); \(out) goes on with --resume")
       throw ExitCode(Interrupt.status)
     }

@@ -49,7 +49,7 @@ struct KeptTraining {
         configuration: configuration, data: data, batch: budget.batch, steps: budget.steps, checkpointInterval: 500,
         logInterval: 50, seed: seed, identity: identity)
       let result = try job.train(run)
-      guard result.step == budget.steps else {
+      guard !Interrupt.isPending else {
         Terminal.say("scorefield: interrupted at step \(result.step); the same command goes on from there")
         throw ExitCode(Interrupt.status)
       }

@@ -52,7 +52,8 @@ struct TrainingJob {
   func train<O: Objective>(_ start: TrainingRun<O>) throws -> Result {
     let run = try state.map { try start.restored(from: $0.tensors, step: $0.step, path: $0.path) } ?? start
     Interrupt.isDeferred = true
-    defer { Interrupt.isDeferred = false }
+    // Pressed once more, it must not cut off the line that says where the training stopped.
+    defer { if !Interrupt.isPending { Interrupt.isDeferred = false } }
     let writer = try claimed ?? CheckpointWriter(folder)
     guard try claimed != nil || !folder.hasState() else {
       throw Failure(
