@@ -76,8 +76,18 @@ public func flowCotangents<F: FisherAccess>(
   _ vectors: Tensor, at x: Tensor, under denoiser: some Denoiser, fisher: F, from: Double, to: Double,
   accuracy: FlowAccuracy? = nil
 ) -> FlowTangents where F.Operator: FisherMatvec {
-  let flow = RescaledFlow(denoiser, samples: x, from: from, to: to)
   requireVectors("flowCotangents", vectors, at: x)
+  return flowCotangents(
+    count: vectors.batch, at: x, under: denoiser, fisher: fisher, from: from, to: to, accuracy: accuracy
+  ) { _ in vectors }
+}
+
+/// The same of vectors that are known where the flow has led, such as the gradient of a loss there.
+func flowCotangents<F: FisherAccess, E: Error>(
+  count: Int, at x: Tensor, under denoiser: some Denoiser, fisher: F, from: Double, to: Double,
+  accuracy: FlowAccuracy?, of vectors: (_ endpoint: Tensor) throws(E) -> Tensor
+) throws(E) -> FlowTangents where F.Operator: FisherMatvec {
+  let flow = RescaledFlow(denoiser, samples: x, from: from, to: to)
   let accuracy = accuracy ?? FlowAccuracy.standard(for: x.elementType)
   let pieces = max(1, Int((4 * abs(flow.end - flow.start)).rounded(.up)))
   let nodes = TimeGrid.even(pieces, from: flow.start, to: flow.end).times
@@ -85,7 +95,7 @@ public func flowCotangents<F: FisherAccess>(
   var states = [flow.rescaled(x)]
   var (drift, evaluations) = (Tensor.zeros(like: states[0]), 0)
   func stopped(_ outcome: Outcome, at kappa: Double) -> FlowTangents {
-    let unknown = Tensor.full(vectors.shape, .nan, on: x.device)
+    let unknown = Tensor.full([count] + x.shape, .nan, on: x.device)
     return FlowTangents(
       endpoint: flow.points(states[states.count - 1], at: kappa), endpointError: .full([x.batch], .infinity),
       tangents: unknown, tangentErrors: unknown, evaluations: evaluations, outcome: outcome)
@@ -98,10 +108,11 @@ public func flowCotangents<F: FisherAccess>(
     drift += piece.change.abs()
   }
 
-  let field = TangentFlow(flow, fisher, count: vectors.batch)
+  let vectors = try vectors(flow.points(states[pieces], at: flow.end))
+  let field = TangentFlow(flow, fisher, count: count)
   var cotangents = vectors.to(.float64).vectors
   var errors = Tensor.zeros(like: cotangents)
-  let backward = TangentFlow(flow, fisher, count: vectors.batch, sign: -1)
+  let backward = TangentFlow(flow, fisher, count: count, sign: -1)
   for index in (0..<pieces).reversed() {
     let piece = accuracy.integrate(
       backward.state(states[index + 1], cotangents), from: nodes[index + 1], to: nodes[index], in: backward)

@@ -1,5 +1,6 @@
 import Foundation
 import Scorefield
+import Testing
 
 /// The path of a file in `Tests/Golden`.
 func golden(_ name: String) -> String {
@@ -26,4 +27,10 @@ func forbidFiles(beyond size: Int) {
   #else
     setrlimit(RLIMIT_FSIZE, &limit)
   #endif
+}
+
+/// Words of a process that stopped.
+func expectWords(_ words: String, _ result: ExitTest.Result?, sourceLocation: SourceLocation = #_sourceLocation) {
+  let found = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+  #expect(found.contains(words), sourceLocation: sourceLocation)
 }
