@@ -6,18 +6,24 @@ import ScorefieldTensorCore
 /// The Fisher of any denoiser by differences of its estimates: no gradient, no record.
 ///
 ///     F v ≈ (v − α (|v|/h) (x̂₀(x + h v/|v|) − x̂₀(x)))/σ²              forward
+///     F v ≈ (v − α (|v|/h) (x̂₀(x) − x̂₀(x − h v/|v|)))/σ²              backward
 ///     F v ≈ (v − α (|v|/2h) (x̂₀(x + h v/|v|) − x̂₀(x − h v/|v|)))/σ²   central
 ///
 /// The step `h = r σ` is a length: it is the same for every direction. In units of σ, where a field's derivatives are of order
-/// one, the error is about `r/2` forward and `r²/6` central, plus `ε |x|/(r σ)` from roundings of relative size `ε`. It is
-/// `∂x̂₀/∂x` that is applied, not its transpose.
+/// one, the error is about `r/2` forward and backward and `r²/6` central, plus `ε |x|/(r σ)` from roundings of relative size `ε`. It
+/// is `∂x̂₀/∂x` that is applied, not its transpose.
 ///
-/// - Cost: Forward: one evaluation per batch of points and one per product. Central: two per product.
+/// At any step a difference is exactly the product with the Fisher's mean over the way it spans. Backward over a long way, that is the
+/// way that a gradient is followed: a move of some σ against it meets the mean and not the Fisher where it began.
+///
+/// - Cost: Forward and backward: one evaluation per batch of points and one per product. Central: two per product.
 public struct FiniteDifferenceFisher: FisherAccess {
   /// Where the estimates are compared.
   public enum Scheme: Sendable {
     /// At the point and ahead of it.
     case forward
+    /// At the point and behind it.
+    case backward
     /// Ahead of the point and behind it.
     case central
   }
@@ -32,7 +38,7 @@ public struct FiniteDifferenceFisher: FisherAccess {
   /// - Parameters:
   ///   - denoiser: The denoiser.
   ///   - scheme: Where its estimates are compared.
-  ///   - relativeStep: `r = h/σ`. Where left out, forward and central: 10⁻⁶ and 10⁻⁴ in `float64`, 0.01 and 0.05 in
+  ///   - relativeStep: `r = h/σ`. Where left out, to one side and central: 10⁻⁶ and 10⁻⁴ in `float64`, 0.01 and 0.05 in
   ///     `float32`, 0.1 and 0.2 in shorter types.
   public init(_ denoiser: any Denoiser, scheme: Scheme = .forward, relativeStep: Double? = nil) {
     guard relativeStep.map({ $0 > 0 && $0.isFinite }) ?? true else {
@@ -44,16 +50,19 @@ public struct FiniteDifferenceFisher: FisherAccess {
   public func fisher(at x: Tensor, time t: Double) -> At {
     let step = relativeStep ?? scheme.relativeStep(for: x.elementType)
     return At(
-      denoiser: denoiser, x: x, t: t, step: step * denoiser.schedule.kernel(at: t).sigma,
-      base: scheme == .forward ? denoiser.denoise(x, at: t) : nil)
+      denoiser: denoiser, x: x, t: t,
+      step: (scheme == .backward ? -step : step) * denoiser.schedule.kernel(at: t).sigma,
+      base: scheme == .central ? nil : denoiser.denoise(x, at: t))
   }
 
   /// The Fisher at a batch of points.
   public struct At: FisherMatvec {
     fileprivate let denoiser: any Denoiser
     fileprivate let x: Tensor
-    fileprivate let t, step: Double
-    /// `x̂₀(x)`, for forward differences.
+    fileprivate let t: Double
+    /// `h`, negative backward.
+    fileprivate let step: Double
+    /// `x̂₀(x)`, for differences to one side.
     fileprivate let base: Tensor?
 
     public func matvec(_ v: Tensor) -> Tensor { matvecs(v.expanded(at: 0)).squeezed(0) }
@@ -78,12 +87,12 @@ public struct FiniteDifferenceFisher: FisherAccess {
 extension FiniteDifferenceFisher.Scheme {
   fileprivate func relativeStep(for type: ElementType) -> Double {
     switch (type, self) {
-    case (.float64, .forward): 1e-6
     case (.float64, .central): 1e-4
-    case (.float32, .forward): 0.01
+    case (.float64, _): 1e-6
     case (.float32, .central): 0.05
-    case (_, .forward): 0.1
+    case (.float32, _): 0.01
     case (_, .central): 0.2
+    case (_, _): 0.1
     }
   }
 }

@@ -46,7 +46,8 @@ import Testing
     "Spec: F8 differences are as near as their documentation says",
     arguments: [
       (FiniteDifferenceFisher.Scheme.forward, ElementType.float64, 2e-6),
-      (.central, .float64, 1e-8), (.forward, .float32, 1e-2), (.central, .float32, 2e-3),
+      (.backward, .float64, 2e-6), (.central, .float64, 1e-8), (.forward, .float32, 1e-2), (.backward, .float32, 1e-2),
+      (.central, .float32, 2e-3),
     ])
   func differences(_ scheme: FiniteDifferenceFisher.Scheme, _ type: ElementType, _ bound: Double) {
     for world in World.points where world.ratio >= 0.2 {
@@ -69,9 +70,33 @@ import Testing
       return relativeError(fisher.fisher(at: world.x, time: world.t).matvec(world.v), exact)
     }
     #expect(abs(error(.forward, 0.02) / error(.forward, 0.01) - 2) < 0.1)
+    #expect(abs(error(.backward, 0.02) / error(.backward, 0.01) - 2) < 0.1)
     #expect(abs(error(.central, 0.02) / error(.central, 0.01) - 4) < 0.1)
     // One evaluation at a tenth of the noise: a few per cent.
     #expect(error(.forward, 0.1) < 0.05)
+  }
+
+  @Test("Spec: F8 over any way a difference is the product with the Fisher's mean on it", arguments: [0.5, 2, 8])
+  func secants(_ step: Double) {
+    let world = World(ratio: 0.5)
+    let sigma = world.kernel.sigma
+    let direction = world.v / world.v.norm(-1, keeping: true)
+    /// Simpson's rule between two places, in units of `σ`.
+    func mean(_ from: Double, _ to: Double) -> Tensor {
+      let nodes = 400
+      return (0...nodes).map { node in
+        let weight = node == 0 || node == nodes ? 1.0 : node % 2 == 1 ? 4 : 2
+        let x = world.x + (from + (to - from) * Double(node) / Double(nodes)) * sigma * direction
+        return weight / Double(3 * nodes) * ExactFisher(world.denoiser).fisher(at: x, time: world.t).matvec(world.v)
+      }.reduce(.zeros(like: world.v), +)
+    }
+    for (scheme, from, to) in [
+      (FiniteDifferenceFisher.Scheme.forward, 0, step), (.backward, -step, 0), (.central, -step, step),
+    ] {
+      let found = FiniteDifferenceFisher(world.denoiser, scheme: scheme, relativeStep: step)
+        .fisher(at: world.x, time: world.t).matvec(world.v)
+      expectClose(found, mean(from, to), within: 1e-6, "\(scheme)")
+    }
   }
 
   @Test("Spec: F8 the step of a difference does not depend on the direction's length, and no direction gives zero")
@@ -103,6 +128,11 @@ import Testing
     let ahead = FiniteDifferenceFisher(counted).fisher(at: world.x, time: world.t)
     #expect(counted.taken() == 1)
     _ = (ahead.matvec(world.v), ahead.matvecs(block))
+    #expect(counted.taken() == 4)
+
+    let behind = FiniteDifferenceFisher(counted, scheme: .backward).fisher(at: world.x, time: world.t)
+    #expect(counted.taken() == 1)
+    _ = (behind.matvec(world.v), behind.matvecs(block))
     #expect(counted.taken() == 4)
 
     let central = FiniteDifferenceFisher(counted, scheme: .central).fisher(at: world.x, time: world.t)

@@ -114,7 +114,7 @@ import Testing
     let access = RecommendedFisher(data: Self.grid, on: .edm, beside: field)
     let rows = Self.grid.flattened
     let spread = (rows - rows.mean(0)).squared().sum(-1).mean().item.squareRoot()
-    #expect(access.choice(at: 0.0499 * spread) == .forwardDifference && access.choice(at: 0.0501 * spread) == .gaussian)
+    #expect(access.choice(at: 0.0699 * spread) == .forwardDifference && access.choice(at: 0.0701 * spread) == .gaussian)
     #expect(RecommendedFisher(data: Self.grid, on: .edm).choice(at: 0.01 * spread) == .gaussian)
     let (x, v) = (
       SplitMix(seed: 8).symmetric([3] + Self.grid.shape.dropFirst()),
@@ -124,5 +124,11 @@ import Testing
     let found = access.fisher(at: x, time: near)
     #expect(found.choice == .forwardDifference)
     #expect(found.matvec(v).isIdentical(to: FiniteDifferenceFisher(field).fisher(at: x, time: near).matvec(v)))
+
+    let far = RecommendedFisher(data: Self.grid, on: .edm, beside: field, reach: 5)
+    #expect(far.choice(at: near) == .secant(5) && far.choice(at: 0.0701 * spread) == .gaussian)
+    #expect("\(far.choice(at: near)), \(RecommendedFisher.Choice.secant(2.5))" == "secant:5, secant:2.5")
+    let behind = FiniteDifferenceFisher(field, scheme: .backward, relativeStep: 5).fisher(at: x, time: near).matvec(v)
+    #expect(far.fisher(at: x, time: near).matvec(v).isIdentical(to: behind))
   }
 }

@@ -109,6 +109,9 @@ struct NamedFisher: Sendable, CustomStringConvertible {
       .init(name: "FiniteDifferenceFisher.forward") {
         FiniteDifferenceFisher($0.denoiser).fisher(at: $0.x, time: $0.t)
       },
+      .init(name: "FiniteDifferenceFisher.backward") {
+        FiniteDifferenceFisher($0.denoiser, scheme: .backward).fisher(at: $0.x, time: $0.t)
+      },
       .init(name: "FullTrace") { FullTrace(ExactFisher($0.denoiser)).fisher(at: $0.x, time: $0.t) },
       .init(name: "Hutchinson") {
         Hutchinson(VJPFisher($0.denoiser), probes: 2, seed: 1).fisher(at: $0.x, time: $0.t)

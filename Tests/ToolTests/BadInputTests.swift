@@ -186,7 +186,7 @@ import Testing
     Kind(
       name: "an unknown method", status: 64,
       line: "--method: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
-        + "hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
+        + "secant:r, hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
         + "blended:k, hybrid:k",
       options: ["--method": "magic"]),
     Kind(
@@ -313,7 +313,7 @@ import Testing
     Kind(
       name: "an unknown trace", status: 64,
       line: "--trace: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
-        + "hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
+        + "secant:r, hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
         + "blended:k, hybrid:k",
       options: ["--trace": "magic"], command: "likelihood"),
     Kind(

@@ -22,7 +22,7 @@ import Testing
 
   @Test(
     "Spec: F5 samples and losses are the library's, for a field's own products and for endpoints",
-    arguments: ["exact", "vjp", "centred", "endpoint"])
+    arguments: ["exact", "vjp", "secant:2", "centred", "endpoint"])
   func answers(method: String) throws {
     try Tool.inTemporaryFolder { tool in
       try put(tool)
@@ -48,6 +48,7 @@ import Testing
         switch method {
         case "exact": run { _ in ExactFisher(field) }
         case "vjp": run { _ in VJPFisher(field) }
+        case "secant:2": run { _ in FiniteDifferenceFisher(field, scheme: .backward, relativeStep: 2) }
         case "centred": run { EndpointFisher(field, endpoint: $0, form: .centred) }
         default: run { EndpointFisher(field, endpoint: $0) }
         }

@@ -53,6 +53,9 @@ struct Figure3Command: ParsableCommand {
       try Terminal.answer(Table(rows: Self.cells(figure.costs)).text + "\n")
       for world in FisherProducts.World.allCases {
         try Terminal.answer("\(Self.title(world))\n" + Table(rows: Self.cells(figure.products, world)).text + "\n")
+        try Terminal.answer(
+          "The same in the Hilbert-Schmidt norm\n"
+            + Table(rows: Self.normCells(figure.products, world)).text + "\n")
       }
       try Terminal.answer(Self.words(figure))
       if let out = options.out { try Terminal.answer("\(out)/figure3.html has the charts and the samples") }
@@ -97,11 +100,20 @@ struct Figure3Command: ParsableCommand {
       }
   }
 
-  private static func cells(_ rows: [FisherProducts.Row], _ world: FisherProducts.World) -> [[String]] {
+  private static func cells(
+    _ rows: [FisherProducts.Row], _ world: FisherProducts.World, _ value: (FisherProducts.Row) -> Double = \.error
+  ) -> [[String]] {
     let own = rows.filter { $0.world == world }
     let names = own.filter { $0.noiseToSignal == own[0].noiseToSignal }.map(\.method)
     return [["method"] + FisherProducts.ratios.map { significant($0, 2) }]
-      + names.map { name in [name] + own.filter { $0.method == name }.map { significant(100 * $0.error, 2) } }
+      + names.map { name in [name] + own.filter { $0.method == name }.map { significant(100 * value($0), 2) } }
+  }
+
+  /// Of whole matrices, and what proposition 8 says they are at most.
+  private static func normCells(_ rows: [FisherProducts.Row], _ world: FisherProducts.World) -> [[String]] {
+    let bounds = rows.filter { $0.world == world }.compactMap(\.bound)
+    return cells(rows, world, \.hilbertSchmidtError)
+      + (bounds.isEmpty ? [] : [["endpoint, draw: at most"] + bounds.map { significant(100 * $0, 2) }])
   }
 
   /// What came out.
@@ -183,6 +195,8 @@ struct Figure3Command: ParsableCommand {
     for world in FisherProducts.World.allCases {
       page.paragraph(title(world))
       page.table(cells(figure.products, world))
+      page.paragraph("The same in the Hilbert-Schmidt norm:")
+      page.table(normCells(figure.products, world))
     }
     page.paragraph(
       "Random directions. Endpoints are those of the flow in ten steps; under the names with \"draw\" they are draws of the posterior."

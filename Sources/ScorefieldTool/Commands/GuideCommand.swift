@@ -146,7 +146,10 @@ struct GuideCommand: ParsableCommand {
     let recommended =
       isRecommended
       ? points.map {
-        RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted)
+        // The spread of an estimate is that at the point; a gradient is followed.
+        RecommendedFisher(
+          data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted,
+          reach: isMatched ? nil : RecommendedFisher.guidanceReach)
       }
         ?? RecommendedFisher(counted) : nil
     if let recommended { picked = "\(recommended.choice(at: grid.times[guideFrom]))" }

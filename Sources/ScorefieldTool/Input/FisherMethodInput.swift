@@ -13,11 +13,12 @@ struct FisherMethodInput {
     case hutchinson(Int)
     case hutchPlusPlus(Int)
     case retrieval(Int)
+    case secant(Int)
     case hybrid(Int)
   }
 
   static let names = [
-    "auto", "exact", "vjp", "jvp", "finite-difference", "hutchinson:n", "hutch++:n", "trace-matching", "residual",
+    "auto", "exact", "vjp", "jvp", "finite-difference", "secant:r", "hutchinson:n", "hutch++:n", "trace-matching", "residual",
     "endpoint", "centred", "gaussian", "null", "retrieval:k", "blended:k", "hybrid:k",
   ]
 
@@ -69,6 +70,10 @@ struct FisherMethodInput {
         throw .option(option, "'hutch++:\(count)' has too few products for its three parts", repair: "give at least 3")
       }
       (name, kind) = ("hutch++:\(count)", .hutchPlusPlus(count))
+      return
+    case "secant":
+      let reach = try value.count(standard: Int(RecommendedFisher.guidanceReach))
+      (name, kind) = ("secant:\(reach)", .secant(reach))
       return
     case "retrieval":
       let count = try value.count(standard: 64)
@@ -151,6 +156,9 @@ struct FisherMethodInput {
     case .vjp: return ErasedFisher(FullTrace(VJPFisher(denoiser)))
     case .jvp: return ErasedFisher(FullTrace(JVPFisher(denoiser)))
     case .finiteDifference: return ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
+    case .secant(let reach):
+      return ErasedFisher(
+        FullTrace(FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: Double(reach))))
     case .null: return ErasedFisher(NullFisher(on: schedule))
     case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), on: schedule))
     case .endpoint: return ErasedFisher(PredictedEndpointFisher(denoiser))

@@ -37,7 +37,12 @@ struct FisherProducts {
       Method(name: "null", isGradientFree: true, needsData: false) { _, _ in null },
       fromData("gaussian", gaussian),
       Method(name: "recommended", isGradientFree: true, needsData: true) { denoiser, _ in
-        .init(RecommendedFisher(data: data, on: schedule, beside: denoiser))
+        .init(
+          RecommendedFisher(
+            data: data, on: schedule, beside: denoiser, reach: RecommendedFisher.guidanceReach))
+      },
+      Method(name: "secant:5", isGradientFree: true, needsData: false) { denoiser, _ in
+        .init(FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: RecommendedFisher.guidanceReach))
       },
       fromData("retrieval:8", guides: false, retrieval(8)),
       fromData("retrieval:128", retrieval(128)),
@@ -54,6 +59,10 @@ struct FisherProducts {
     let noiseToSignal: Double
     /// The mean of `|F̂v − Fv|/|Fv|` over the points.
     let error: Double
+    /// The mean of `|F̂ − F|/|F|` in the Hilbert–Schmidt norm, from a few probes a point.
+    let hilbertSchmidtError: Double
+    /// What that is at most by proposition 8, of the printed endpoint form with data as endpoints; nil elsewhere.
+    let bound: Double?
     /// What answered, where the access picks; nil elsewhere.
     let choice: String?
   }
@@ -69,6 +78,9 @@ struct FisherProducts {
   }
 
   static let ratios = [0.1, 0.25, 0.35, 0.5, 0.7, 1, 1.5, 3, 10]
+
+  /// Products with signs, per point, that tell the Hilbert–Schmidt norms.
+  static let probes = 4
 
   /// The errors, for random directions at points of the marginal.
   ///
@@ -100,21 +112,35 @@ struct FisherProducts {
         let noise = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
         let v = Tensor.normal(origins.shape, type: origins.elementType, using: &generator)
         let x = origins + ratio * noise
-        let exact =
-          truth.map { ExactFisher($0).fisher(at: x, time: ratio).matvec(v) }
-          ?? VJPFisher(denoiser).fisher(at: x, time: ratio).matvec(v)
+        let signs = 2 * (Tensor.normal([probes] + x.shape, using: &generator) .> 0).to(x.elementType) - 1
+        let reference = truth.map { ErasedProducts(ExactFisher($0)) } ?? ErasedProducts(VJPFisher(denoiser))
+        let exact = reference.fisher(at: x, time: ratio)
+        let (product, products) = (exact.matvec(v), exact.matvecs(signs))
+        /// `√Σ|F z|²` over the probes, of each point.
+        func norm(_ products: Tensor) -> Tensor { products.vectors.squared().sum(-1).sum(0).sqrt() }
         let end = PredictedEndpointFisher(denoiser).endpoint(of: x, at: ratio)
-        func add(_ name: String, _ access: ErasedProducts, choice: String? = nil) {
-          let error = (access.fisher(at: x, time: ratio).matvec(v) - exact).flattened.norm(-1)
+        func add(_ name: String, _ access: ErasedProducts, choice: String? = nil, bound: Double? = nil) {
+          let found = access.fisher(at: x, time: ratio)
+          let error = (found.matvec(v) - product).flattened.norm(-1)
+          let all = norm(found.matvecs(signs) - products) / norm(products)
+          // Of the mean over the probes.
+          let scale = (norm(products) / Double(probes).squareRoot()).reciprocal().mean().item
           rows.append(
             Row(
               world: world, method: name, noiseToSignal: ratio,
-              error: (error / exact.flattened.norm(-1)).mean().item, choice: choice))
+              error: (error / product.flattened.norm(-1)).mean().item, hilbertSchmidtError: all.mean().item,
+              bound: bound.map { $0 * scale }, choice: choice))
         }
         for method in methods where method.name != "recommended" {
           add(method.name, method.products(denoiser, end))
           if truth != nil, method.name == "endpoint" || method.name == "centred" {
-            add("\(method.name), draw", method.products(denoiser, origins))
+            // Of the mixture, whose draws may lie anywhere, there is no radius.
+            let isBounded = world == .digits && method.name == "endpoint"
+            add(
+              "\(method.name), draw", method.products(denoiser, origins),
+              bound: isBounded
+                ? EndpointFisher.errorBound(
+                  EDMSchedule().kernel(at: ratio), radius: known.norm(-1).max().item, meanError: 0) : nil)
           }
         }
         add("recommended", ErasedProducts(recommended), choice: "\(recommended.choice(at: ratio))")
