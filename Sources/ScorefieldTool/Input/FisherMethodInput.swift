@@ -18,8 +18,8 @@ struct FisherMethodInput {
   }
 
   static let names = [
-    "auto", "exact", "vjp", "jvp", "finite-difference", "secant:r", "hutchinson:n", "hutch++:n", "trace-matching", "residual",
-    "endpoint", "centred", "gaussian", "null", "retrieval:k", "blended:k", "hybrid:k",
+    "auto", "exact", "vjp", "jvp", "finite-difference", "secant:r", "hutchinson:n", "hutch++:n",
+    "trace-matching", "residual", "endpoint", "centred", "gaussian", "null", "retrieval:k", "blended:k", "hybrid:k",
   ]
 
   /// Whether it is the field's own.
