@@ -139,6 +139,22 @@ import Testing
     }
   }
 
+  /// Waits until a process has a file open, or mapped, and a moment more.
+  private func waitUntilOpened(_ tool: Tool, _ name: String, _ process: Process) {
+    let own = "/proc/\(process.processIdentifier)"
+    let files = FileManager.default
+    func isOpened() -> Bool {
+      let open = ((try? files.contentsOfDirectory(atPath: "\(own)/fd")) ?? [])
+        .compactMap { try? files.destinationOfSymbolicLink(atPath: "\(own)/fd/\($0)") }
+      let maps = (try? String(contentsOfFile: "\(own)/maps", encoding: .utf8)) ?? ""
+      return maps.contains(name) || open.contains { $0.hasSuffix(name) }
+    }
+    while files.fileExists(atPath: "/proc/self/maps"), process.isRunning, !isOpened() {
+      Thread.sleep(forTimeInterval: 0.02)
+    }
+    Thread.sleep(forTimeInterval: 1)
+  }
+
   @Test("a job that was ended goes on, and its file is the same to the last byte", arguments: [SIGKILL, SIGINT])
   func resumed(_ signal: Int32) throws {
     try Tool.inTemporaryFolder { tool in
@@ -238,8 +254,8 @@ import Testing
       ] {
         let answer = try tool.run(
           command + ["--model", "shards", "--schedule", "edm", "--stream", "--out", "o.safetensors"], sending: 0
-        ) { _ in
-          Thread.sleep(forTimeInterval: 2)
+        ) { process in
+          waitUntilOpened(tool, "shards/0.npy", process)
           truncate(tool.path("shards/0.npy"), off_t(128 + 16 * 8 * 20_000 - 1))
         }
         #expect(answer.status == 65 && answer.output == "")
