@@ -99,6 +99,32 @@ import Testing
     }
   }
 
+  @Test("Spec: F5 for a network the recommended products are taken, and the report names all that were asked")
+  func recommended() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(SplitMix(seed: 6).symmetric([80, 2]).hostArray, at: "data.npy")
+      try tool.put([0.5, 0], shape: [1, 2], at: "target.npy")
+      let trained = try tool.run([
+        "train", "--data", "data.npy", "--schedule", "edm", "--network", "mlp", "--width", "8", "--depth", "1",
+        "--steps",
+        "20", "--batch", "16", "--out", "m",
+      ])
+      #expect(trained.status == 0, "\(trained.messages)")
+      func ask(_ more: [String]) throws -> Report {
+        try tool.run(
+          [
+            "guide", "--model", "m", "--loss", "target:target.npy", "--count", "3", "--steps", "20", "--from", "5",
+            "--to",
+            "0.01", "--guide-from", "5", "--guide-to", "15", "--json",
+          ] + more
+        ).json()
+      }
+      let (near, far) = (try ask(["--data", "data.npy"]), try ask([]))
+      #expect(near.method == "gaussian,secant:5" && far.method == "finite-difference")
+      #expect(near.outcome == "converged" && near.network_evaluations < far.network_evaluations)
+    }
+  }
+
   /// A copy of a module that the tests of the engine use.
   private func module(_ name: String, for tool: Tool) throws -> String {
     let golden = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/scripts/\(name).pt")

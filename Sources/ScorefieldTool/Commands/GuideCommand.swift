@@ -152,7 +152,12 @@ struct GuideCommand: ParsableCommand {
           reach: isMatched ? nil : RecommendedFisher.guidanceReach)
       }
         ?? RecommendedFisher(counted) : nil
-    if let recommended { picked = "\(recommended.choice(at: grid.times[guideFrom]))" }
+    if let recommended {
+      // From the first guided step to the end, where predictions lead.
+      let choices = grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
+      picked = choices.reduce(into: []) { found, choice in if found.last != choice { found.append(choice) } }
+        .joined(separator: ",")
+    }
     let access = products?.access(
       of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
     let erased = recommended.map { ErasedProducts($0) } ?? access.map { ErasedProducts($0) }
