@@ -66,7 +66,7 @@ public struct RecommendedFisher: FisherAccess {
   private let source: Source
 
   /// The reach for guidance, whose moves are of some σ: what they meet is the Fisher's mean on their way.
-  public static let guidanceReach = 5.0
+  public static let guidanceReach = 4.0
 
   /// From data alone.
   ///

@@ -127,7 +127,7 @@ import Testing
       #expect(answer.status == 0 && answer.messages == "", "\(answer.messages)")
       let found: Figure3 = try answer.json()
       let methods = [
-        "vjp", "jvp", "finite-difference", "endpoint", "centred", "null", "gaussian", "recommended", "secant:5",
+        "vjp", "jvp", "finite-difference", "endpoint", "centred", "null", "gaussian", "recommended", "secant:4",
         "retrieval:128", "blended:128",
       ]
       #expect(found.table == "figure3" && found.costs.map(\.method) == methods && found.rows.count == 2 * 2 * 11)

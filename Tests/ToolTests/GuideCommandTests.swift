@@ -120,7 +120,7 @@ import Testing
         ).json()
       }
       let (near, far) = (try ask(["--data", "data.npy"]), try ask([]))
-      #expect(near.method == "gaussian,secant:5" && far.method == "finite-difference")
+      #expect(near.method == "gaussian,secant:4" && far.method == "finite-difference")
       #expect(near.outcome == "converged" && near.network_evaluations < far.network_evaluations)
     }
   }

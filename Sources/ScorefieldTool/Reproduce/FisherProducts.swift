@@ -41,7 +41,7 @@ struct FisherProducts {
           RecommendedFisher(
             data: data, on: schedule, beside: denoiser, reach: RecommendedFisher.guidanceReach))
       },
-      Method(name: "secant:5", isGradientFree: true, needsData: false) { denoiser, _ in
+      Method(name: "secant:4", isGradientFree: true, needsData: false) { denoiser, _ in
         .init(FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: RecommendedFisher.guidanceReach))
       },
       fromData("retrieval:8", guides: false, retrieval(8)),
