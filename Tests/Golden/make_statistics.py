@@ -117,7 +117,7 @@ class Table:
     """l, a and b between their nodes."""
 
     def __init__(self, nodes, l, a, b):
-        step = nodes[1] - nodes[0]
+        self.nodes, step = nodes, nodes[1] - nodes[0]
 
         def spline(values):
             slopes = np.empty_like(values)
@@ -140,9 +140,12 @@ class Table:
             dy = -l * y - np.exp(A) * (forcing(lam) + B) if forcing else 0 * y
             return np.concatenate([dy.ravel(), a, np.exp(-A) * b])
 
-        first = np.concatenate([state.ravel(), np.zeros(4)])
-        # The tables have kinks in their second derivative: no step passes a node.
-        end_state = solve_ivp(rate, (start, end), first, "DOP853", rtol=1e-12, atol=1e-13, max_step=0.05).y[:, -1]
+        end_state = np.concatenate([state.ravel(), np.zeros(4)])
+        # The tables have kinks in their second derivative at the nodes, which no step may pass.
+        low, high = min(start, end), max(start, end)
+        inner = [node for node in self.nodes if low + 1e-9 < node < high - 1e-9][:: 1 if start < end else -1]
+        for first, last in zip([start] + inner, inner + [end]):
+            end_state = solve_ivp(rate, (first, last), end_state, "DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
         return end_state[:-4].reshape(-1, 2), end_state[-4:-2], end_state[-2:]
 
     def sample(self, y, lams, degree):
