@@ -148,7 +148,7 @@ public struct StatisticsMeasurement<F: FisherAccess>: Sendable where F.Operator:
   /// `dx̂₀/dλ` along the flow, whose tangent is `dy/dλ = −u`.
   private func dataRate(_ y: Tensor, _ u: Tensor, _ data: Tensor, _ kernel: PerturbationKernel) -> Tensor {
     let schedule = denoiser.schedule
-    let width = Double.pow(y.elementType.roundoff, 1 / 3)
+    let width = Double.root(y.elementType.roundoff, 3)
     let ends = (schedule.timeRange.lowerBound, schedule.timeRange.upperBound)
     func reaches(_ change: Double) -> Bool {
       let lambda = kernel.halfLogSNR + change

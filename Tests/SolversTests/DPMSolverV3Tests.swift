@@ -99,4 +99,188 @@ import Testing
       }
     }
   }
+
+  @Test("Spec: C9.7d E17 the printed form, which does not divide by α, is DDIM only where α is 1")
+  func unnormalised() {
+    /// `e^{−∫a} = e^{λ − λ_s}` and `ℓ = 0` in `dx = (α̇/α) x − N`, `N = σ ε̂`, one step of the first order from λ = 0 to 0.5.
+    func weight(_ schedule: any NoiseSchedule) -> Double {
+      let kernels = (0...200).map { schedule.kernel(at: schedule.time(atHalfLogSNR: 0.0025 * Double($0))) }
+      let values = kernels.map { kernels[0].alpha / $0.alpha * exp(-$0.halfLogSNR) }
+      return -(kernels[200].alpha / kernels[0].alpha) * kernels[0].sigma * simpson(values, 0.0025)
+    }
+    func ddim(_ schedule: any NoiseSchedule) -> Double {
+      let kernels = [0, 0.5].map { schedule.kernel(at: schedule.time(atHalfLogSNR: $0)) }
+      return kernels[1].sigma - kernels[1].alpha * kernels[0].noiseToSignal
+    }
+    #expect(abs(weight(.edm) / ddim(.edm) - 1) < 1e-10)
+    #expect(abs(weight(.variancePreserving) / ddim(.variancePreserving) - 1) > 0.05)
+  }
+
+  // MARK: Few steps
+
+  @Test("Spec: C9.7b C9.7c C9.7d ten steps with the model's own statistics beat DDIM and both special cases", arguments: PlaneFlow.all)
+  func fewSteps(_ world: PlaneFlow) throws {
+    let start = world.schedule.sigma(world.from) * ThresholdTests.cloud
+    let exact = integrate(
+      start, from: world.from, to: world.to, with: .dormandPrince, controller: StepController(rtol: 1e-10, atol: 1e-10),
+      in: ProbabilityFlow(world.denoiser)
+    ).state
+    let counted = CountedDenoiser(world.denoiser)
+    func error<S: Solver>(_ solver: S) -> Double where S.Field == any Denoiser {
+      Self.error(integrate(start, along: world.halfLogSNRGrid(10), with: solver, in: counted), exact)
+    }
+    let (own, noise, data) = (
+      try Self.plane(), ModelStatistics.frame(.noise, over: -5...5), ModelStatistics.frame(.data, over: -5...5)
+    )
+    let ddim = error(.ddim)
+    let first = error(DPMSolverV3(1, own))
+    let second = (error(DPMSolverV3(2, own)), error(DPMSolverV3(2, noise)), error(DPMSolverV3(2, data)))
+    print("MEASURE fewSteps", world, "ddim", ddim, "v3-1", first, "v3-2", second.0, "noise", second.1, "data", second.2, "v3-3", error(DPMSolverV3(3, own)))
+    #expect(first < ddim)
+    #expect(counted.counter.count == 60)
+  }
+
+  // MARK: Orders
+
+  @Test("Spec: C9.7b C9.7c the order test of the four schedules, with the model's own statistics", arguments: PlaneFlow.all, [1, 2, 3])
+  func order(_ world: PlaneFlow, _ order: Int) throws {
+    let claim = SolverClaim.denoiser("", order, 1, DPMSolverV3(order, try Self.plane()))
+    let errors = [40, 80, 160, 320].map { n in
+      let grid = world.halfLogSNRGrid(n)
+      let starts = order == 3 ? world.states(TimeGrid(Array(grid.times[..<3]))) : [world.start]
+      return (steps: n, error: distance(claim.runFrom(starts, grid, world.denoiser), world.end))
+    }
+    let slopes = zip(errors, errors.dropFirst()).map { log2($0.error / $1.error) }
+    print("MEASURE order", world, order, slopes, errors.map(\.error))
+    for slope in slopes.suffix(2) { #expect(slope > Double(order) - 0.2, "\(slopes)") }
+  }
+
+  // MARK: Higher orders
+
+  /// A field whose `N̂` is a polynomial of λ, whatever the state.
+  struct PolynomialRemainder: Denoiser, VelocityField {
+    let degree: Int
+    let formula = StatisticsFormula.plane
+    let schedule: any NoiseSchedule = EDMSchedule()
+
+    func remainder(_ lambda: Double) -> Tensor {
+      let polynomial = (0...degree).map { pow(lambda - 0.3, Double($0)) / Double($0 + 1) }.reduce(0, +)
+      return formula.scale(lambda).exp() * (polynomial + formula.shift(lambda))
+    }
+    func denoise(_ x: Tensor, at t: Double) -> Tensor {
+      let lambda = -log(t)
+      return (1 - formula.l(lambda)) * x - remainder(lambda)
+    }
+    /// `dx/dt` with `α = 1`, `λ = −log t`.
+    func velocity(_ x: Tensor, at t: Double) -> Tensor {
+      (formula.l(-log(t)) * x + remainder(-log(t))) / t
+    }
+  }
+
+  @Test("Spec: C9.7c E18 the Vandermonde system is exact where N̂ is a polynomial of its degree", arguments: 0...2)
+  func polynomial(_ degree: Int) {
+    let field = PolynomialRemainder(degree: degree)
+    let grid = TimeGrid([2, 1.8, 1.5, 0.9, 0.8, 0.5])
+    let start = Tensor(rows: [[0.4, -1.2], [2, 0.3]])
+    let solver = Adaptive(.dormandPrince, StepController(rtol: 1e-13, atol: 1e-13, norm: .maximum))
+    let exact = Trajectory(from: start, along: grid, with: solver, in: field).map(\.state)
+    let v3 = DPMSolverV3(degree + 1, field.formula.statistics(over: -1...1, nodes: 4001))
+    let claim = SolverClaim.denoiser("", degree + 1, 1, v3)
+    print("MEASURE polynomial", degree, relativeError(claim.runFrom(Array(exact[...degree]), grid, field), exact[5]))
+    expectClose(claim.runFrom(Array(exact[...degree]), grid, field), exact[5], within: 1e-10)
+  }
+
+  private func simpson(_ values: [Double], _ width: Double) -> Double {
+    values.indices.reduce(0) { sum, i in
+      let weight: Double = i == 0 || i == values.count - 1 ? 1 : (i % 2 == 1 ? 4 : 2)
+      return sum + weight * values[i] * width / 3
+    }
+  }
+
+  private func simpson(_ values: [Tensor], _ width: Double) -> Tensor {
+    .combination(
+      values.indices.map { i in
+        let weight: Double = i == 0 || i == values.count - 1 ? 1 : (i % 2 == 1 ? 4 : 2)
+        return (weight * width / 3, values[i])
+      })
+  }
+
+  @Test("Spec: C9.7c proposition 9.7.1, its sign and factorials corrected, is the error of a step", arguments: PlaneFlow.all, [1, 2])
+  func proposition(_ world: PlaneFlow, _ degree: Int) {
+    let formula = StatisticsFormula.plane
+    let coarse = world.halfLogSNRGrid(8).times[..<(degree + 2)]
+    let kernels = world.schedule.kernels(at: Array(coarse))
+    let (begin, end) = (kernels[degree], kernels[degree + 1])
+    let count = 400
+    let width = (end.halfLogSNR - begin.halfLogSNR) / Double(count)
+    let lambdas = (0...count).map { begin.halfLogSNR + width * Double($0) }
+    let inner = lambdas[1..<count].map { world.schedule.time(atHalfLogSNR: $0) }
+    let fine = [begin.time] + inner + [end.time]
+    let states = world.states(TimeGrid(Array(coarse[..<degree]) + fine))
+    let denoiser = world.denoiser
+    /// `N̂`, anchored at the step's begin.
+    func anchored(_ index: Int, _ time: Double) -> Tensor {
+      let kernel = world.schedule.kernel(at: time)
+      let remainder = formula.remainder(states[index], denoiser.denoise(states[index], at: time), kernel)
+      return formula.anchored(remainder, at: kernel.halfLogSNR, from: begin.halfLogSNR)
+    }
+    let along = zip(fine, degree...).map { anchored($1, $0) }
+    let changes = (0..<degree).map { anchored($0, coarse[$0]) - along[0] }
+    // Ñ^(p)/p! of one or two differences, by Cramer's rule.
+    let d = (0..<degree).map { kernels[$0].halfLogSNR - begin.halfLogSNR }
+    let derivatives: [Tensor]
+    if degree == 1 {
+      derivatives = [changes[0] / d[0]]
+    } else {
+      let determinant = d[0] * d[1] * (d[1] - d[0])
+      derivatives = [
+        (d[1] * d[1] * changes[0] - d[0] * d[0] * changes[1]) / determinant,
+        (d[0] * changes[1] - d[1] * changes[0]) / determinant,
+      ]
+    }
+    let integrand = zip(along, lambdas).map { value, lambda in
+      let growth = formula.growth(begin.halfLogSNR, lambda)
+      let model = derivatives.enumerated().map { pow(lambda - begin.halfLogSNR, Double($0 + 1)) * $1 }
+      return model.reduce(value - along[0]) { $0 - $1 } * growth
+    }
+    let decay = (formula.linear(begin.halfLogSNR) - formula.linear(end.halfLogSNR)).exp()
+    let predicted = end.alpha * decay * simpson(integrand, width)
+
+    let solver = DPMSolverV3(degree + 1, formula.statistics(over: -5...5, nodes: 10_001))
+    let claim = SolverClaim.denoiser("", degree + 1, 1, solver)
+    let found = claim.runFrom(Array(states[...degree]), TimeGrid(Array(coarse)), denoiser)
+    let error = found - states[degree + count]
+    print("MEASURE proposition", world, degree, distance(error, predicted), error.abs().max().item)
+    #expect(distance(error, predicted) < 1e-8)
+    #expect(error.abs().max().item > 1e-5)
+  }
+
+  // MARK: Refusals
+
+  @Test(
+    "orders, samples and times that the statistics are not for stop the process",
+    arguments: [
+      (0, "DPMSolverV3(0): the order is 1, 2 or 3"),
+      (1, "DPMSolverV3.step(from: 5.0, to: 0.1): λ = -1.6094379124341003 is outside the statistics' range -1.0...3.0"),
+      (2, "DPMSolverV3.step([4, 2]): the statistics are those of samples of shape [3]"),
+      (3, "ModelStatistics([1], [1], [1]): needs three tables of one shape, and two nodes"),
+      (4, "ModelStatistics([3], [3], [2]): needs three tables of one shape, and two nodes"),
+    ] as [(Int, String)])
+  func refusals(_ index: Int, _ message: String) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [index] in
+      let world = PlaneFlow.edm
+      func run(_ statistics: ModelStatistics, order: Int = 1) {
+        _ = DPMSolverV3Tests.end(order, statistics, world, TimeGrid([5, 0.1]))
+      }
+      switch index {
+      case 0: run(.frame(.data, over: -3...3), order: 0)
+      case 1: run(.frame(.data, over: -1...3))
+      case 2: run(ModelStatistics(l: .zeros([2, 3]), a: .zeros([2, 3]), b: .zeros([2, 3]), over: -3...3))
+      case 3: run(ModelStatistics(l: .zeros([1]), a: .zeros([1]), b: .zeros([1]), over: -3...3))
+      default: run(ModelStatistics(l: .zeros([3]), a: .zeros([3]), b: .zeros([2]), over: -3...3))
+      }
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(text.contains(message), "\(text)")
+  }
 }
