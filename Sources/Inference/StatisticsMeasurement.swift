@@ -12,12 +12,12 @@ import ScorefieldTensorCore
 ///     N' = w + (ℓ − 1) u − ℓ̇ y,   w = −dx̂₀/dλ = e^{−λ} dε̂/dλ along the flow
 ///     a = Cov(N, N')/Var N,   b = E N' − a E N,   per dimension and λ
 ///
-/// `ℓ` makes the expected square of `∂N/∂x` least, `a` and `b` that of `N' − a N − b`. Trajectories are those of DPM-Solver++(2M). `dx̂₀/dλ` is a
-/// central difference along the flow's tangent, for to a denoiser time is a number, and no tangent of the engine's reaches it; `ℓ̇`
-/// is that of ``ModelStatistics``. Where `N` does not vary beyond rounding, `a` is 0.
+/// `ℓ` makes the expected square of `∂N/∂x` least, `a` and `b` that of `N' − a N − b`. Trajectories are those of DPM-Solver++(2M).
+/// `dx̂₀/dλ` is a central difference along the flow's tangent: time is a number to a denoiser, and forward derivatives do not
+/// reach it. `ℓ̇` is that of ``ModelStatistics``. Where `N` does not vary beyond rounding, `a` is 0.
 ///
-/// - Cost: Per trajectory 3 denoiser evaluations and the products of the diagonal at each node, and 1 per step between. Memory does not grow
-///   with trajectories: nine sums per node and dimension.
+/// - Cost: For a batch 3 denoiser evaluations and the products of the diagonal at each node, and 1 for each further step. Memory does not
+///   grow with the trajectories: nine sums per node and dimension.
 ///
 /// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 6 and 11, and algorithm 1.
 public struct StatisticsMeasurement<F: FisherAccess>: Sendable where F.Operator: FisherMatvec {

@@ -38,6 +38,7 @@ struct Root: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, CompareSolversCommand.self,
-      SolverStatisticsCommand.self, GuideCommand.self, TransportCommand.self, TrainCommand.self, ReproduceCommand.self, DemoCommand.self,
+      SolverStatisticsCommand.self, GuideCommand.self, TransportCommand.self, TrainCommand.self, ReproduceCommand.self,
+      DemoCommand.self,
     ])
 }

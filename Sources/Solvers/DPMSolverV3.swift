@@ -7,21 +7,33 @@ import ScorefieldTensorCore
 ///     N̂(λ) = e^{−∫a} N − ∫ e^{−∫a} b,   N = (1 − ℓ) y − x̂₀,   y = x/α
 ///     y_s  = e^{−∫ℓ} (y_t − ∫ E ∫ e^{−∫a} b − Σⱼ N̂(λ₋ⱼ) ∫ E ℓⱼ dλ),   E = e^{∫(ℓ + a)}
 ///
-/// All integrals begin at the step's begin `λ_t`, the last estimates' too. `ℓⱼ` are the Lagrange polynomials through them, which is the Taylor
-/// polynomial whose derivatives solve the Vandermonde system of differences. Of Gaussian data whose axes are the coordinates' a step of
-/// any length is exact.
+/// All integrals begin at the step's begin `λ_t`, those of the last estimates too. `ℓⱼ` are the Lagrange polynomials of their `λ`: their
+/// sum is the Taylor polynomial whose derivatives solve the Vandermonde system of differences. A step of any length is exact for
+/// Gaussian data whose axes are the coordinates'. Ends without noise or without data are stepped to and from by DDIM.
 ///
 /// - Order: That of its number; the third reaches it by a single-step start, else 2. One denoiser evaluation per step.
 ///
-/// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 12–15, with the signs and the normalisation of `Spec: C9 E16–E18`.
+/// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 12–15; Lai et al. 2025, *The Principles of Diffusion Models*, eq. 9.7.12–9.7.15, whose
+/// signs, factorials and normalisation are corrected here.
 public struct DPMSolverV3: Solver {
   /// From 1 to 3.
   public let order: Int
   public let statistics: ModelStatistics
   public let start: MultistepStart
 
+  /// The method of an order.
+  ///
+  /// Stops where the statistics are not finite; a step stops where they are not those of its samples or its times.
+  ///
+  /// - Parameters:
+  ///   - order: From 1 to 3.
+  ///   - statistics: What is known of the model.
+  ///   - start: How the first steps of the orders above 1 are made.
   public init(_ order: Int, _ statistics: ModelStatistics, start: MultistepStart = .lowerOrder) {
     guard (1...3).contains(order) else { fatalError("DPMSolverV3(\(order)): the order is 1, 2 or 3") }
+    guard [statistics.l, statistics.a, statistics.b].allSatisfy({ $0.isFinite().all() }) else {
+      fatalError("DPMSolverV3(\(order)): the statistics hold a NaN or an infinity")
+    }
     (self.order, self.statistics, self.start) = (order, statistics, start)
   }
 

@@ -2,18 +2,19 @@ import RealModule
 import ScorefieldPaths
 import ScorefieldTensorCore
 
-/// What DPM-Solver-v3 is told of a model: per dimension and half log-SNR, how its flow splits into a part that is known and one that varies little.
+/// What DPM-Solver-v3 is told of a model: how its flow splits into a part that is known and one that varies little.
 ///
 ///     y = x/α,   dy/dλ = −ℓ y − N,   N = (1 − ℓ) y − x̂₀ = e^{−λ} ε̂ − ℓ y,   dN/dλ ≈ a N + b
 ///
-/// Tables at equal distances in `λ`. Between two nodes each is the cubic whose slopes at the nodes are central differences of the fourth
-/// order, so constants and polynomials up to the third degree are exact. In `y` and `λ` the flow knows no schedule, and so do its statistics.
+/// Tables per dimension, at equal distances in `λ`. Between two nodes each is the cubic whose slopes at the nodes are central
+/// differences of the fourth order, so polynomials up to the third degree are exact. In `y` and `λ` the flow knows no schedule, and
+/// neither do its statistics.
 ///
 /// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 5–11, in the normalised form of its appendix.
 public struct ModelStatistics: Sendable {
   /// `λ` of the first node and the last.
   public let halfLogSNRs: ClosedRange<Double>
-  /// `ℓ`, `a` and `b` at the nodes, shape `[n, …]` with the shape of one sample, or `[n]` where they are the same in all its dimensions.
+  /// `ℓ`, `a` and `b` at the nodes, shape `[n, …]` with the shape of one sample, or `[n]` where they are those of every dimension.
   public let l, a, b: Tensor
   /// Values and slopes at both ends of every cell, of the three tables beside one another, `[n − 1, 4, 3d]`.
   let cells: Tensor
@@ -21,6 +22,8 @@ public struct ModelStatistics: Sendable {
   let steepness: Double
 
   /// The statistics of given tables.
+  ///
+  /// Stops where the tables are of different shapes or have fewer than two nodes, or the range has nothing in it.
   ///
   /// - Parameters:
   ///   - l: `ℓ` at the nodes, shape `[n, …]`.

@@ -50,7 +50,9 @@ struct StatisticsPath {
     }
     let d = statistics.cells.shape[2] / 3
     let exponents = integral(values.narrowed(2, from: 0, count: 2 * d))
-    let (linear, scale) = (exponents.points.narrowed(2, from: 0, count: d), exponents.points.narrowed(2, from: d, count: d))
+    let (linear, scale) = (
+      exponents.points.narrowed(2, from: 0, count: d), exponents.points.narrowed(2, from: d, count: d)
+    )
     let shift = integral((-scale).exp() * values.narrowed(2, from: 2 * d, count: d))
     (l, a, b) = (exponents.end[..<d], exponents.end[d...], shift.end)
     growth = (linear + scale).exp().reshaped(-1, d)
@@ -67,7 +69,8 @@ struct StatisticsPath {
     // A node that is an end, but for rounding, makes no piece.
     let begin = max(0, Int(((low - first) / spacing).rounded(.down)))
     let end = min(statistics.nodes - 1, Int(((high - first) / spacing).rounded(.up)))
-    let knots = (begin <= end ? nodes[begin...end].filter { low + 1e-9 * spacing < $0 && $0 < high - 1e-9 * spacing } : [])
+    let knots =
+      (begin <= end ? nodes[begin...end].filter { low + 1e-9 * spacing < $0 && $0 < high - 1e-9 * spacing } : [])
     let ends = [low] + knots + [high]
     let fine = zip(ends, ends.dropFirst()).flatMap { a, b in
       let count = max(1, Int(((b - a) * (1 + statistics.steepness) / growthLimit).rounded(.up)))

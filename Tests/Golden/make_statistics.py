@@ -10,7 +10,7 @@ Expectations are sums over a grid of points in the plane, whose error is below r
 lambda are differences of the eighth order, along the flow by the Hessian of log p. Nothing is random.
 
     half_log_snr [n], l, a, b [n, 2]        at equal distances
-    exact [4, 2]                            vp's ends, by DOP853
+    exact [4, 2]                            where the flow of vp ends, by DOP853
     <schedule>.<n> [4, 2]                   the end of ten steps of degree n = 0, 1, 2 on a grid uniform in lambda
 
 A step solves y' = -l y - N with N = e^A (P + B), A' = a, B' = e^(-A) b, as an ordinary differential equation, l, a and b between

@@ -24,7 +24,9 @@ import Testing
       let file = try StatisticsFile(path)
       #expect(file.model == "a model")
       #expect(file.statistics.halfLogSNRs == -2.3...1.7)
-      for (a, b) in [(file.statistics.l, statistics.l), (file.statistics.a, statistics.a), (file.statistics.b, statistics.b)] {
+      for (a, b) in [
+        (file.statistics.l, statistics.l), (file.statistics.a, statistics.a), (file.statistics.b, statistics.b),
+      ] {
         #expect(a.isIdentical(to: b))
       }
       try statistics.write(to: path)
@@ -58,7 +60,7 @@ import Testing
       "does not say that it holds the statistics of a model; give a file of 'solver-statistics'",
       [("half_log_snr", nodes)] + tables, [:])
     try expect(
-      "no tensor named 'a'; did you mean 'l'?",
+      "no tensor named 'a'; it has 'b', 'half_log_snr', 'l'",
       [("half_log_snr", nodes), ("l", good), ("b", good)])
     try expect(
       "'b' has shape [3, 1], and there are 3 nodes and 'l' has shape [3, 2]; give tables of one shape, a row per node",

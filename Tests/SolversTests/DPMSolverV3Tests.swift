@@ -63,27 +63,29 @@ import Testing
     let grid = TimeGrid([world.from, world.to])
     let ddim = distance(integrate(x, along: grid, with: .ddim, in: denoiser), exact)
     #expect((0.9...2.7).contains(ddim), "\(ddim)")
-    for (nodes, tolerance) in [(500, 1e-6), (20_000, 2e-8)] {
+    for (nodes, tolerance) in [(500, 1e-10), (20_000, 1e-12)] {
       let solver = DPMSolverV3(order, gaussian.statistics(over: range, nodes: nodes))
       let error = distance(integrate(x, along: grid, with: solver, in: denoiser), exact)
-      print("MEASURE exactStep", world, order, nodes, error, "ddim", ddim)
       #expect(error < tolerance, "\(nodes) nodes: \(error)")
     }
   }
 
   // MARK: Goldens
 
-  @Test("Spec: C9.7b C9.7c ends of ten steps are those of the step's own differential equation", arguments: PlaneFlow.all, [1, 2, 3])
+  @Test(
+    "Spec: C9.7b C9.7c ends of ten steps are those of the step's own differential equation", arguments: PlaneFlow.all,
+    [1, 2, 3])
   func golden(_ world: PlaneFlow, _ order: Int) throws {
     let expected = try Golden("statistics")["\(world).\(order - 1)"]
     let found = Self.end(order, try Self.plane(), world, world.halfLogSNRGrid(10))
-    print("MEASURE golden", world, order, distance(found, expected), "error", distance(found, world.end), Self.error(found, world.end), "ddim", distance(SolverLaws.end(.ddim, world, world.halfLogSNRGrid(10)), world.end))
-    #expect(distance(found, expected) < 1e-9)
+    #expect(distance(found, expected) < 1e-12)
   }
 
   // MARK: Special cases
 
-  @Test("Spec: C9.7d C9.6 constant statistics make DDIM, DPM-Solver++(2M) exact and DEIS-1 in λ of it", arguments: PlaneFlow.all)
+  @Test(
+    "Spec: C9.7d C9.6 constant statistics make DDIM, DPM-Solver++(2M) exact and DEIS-1 in λ of it",
+    arguments: PlaneFlow.all)
   func special(_ world: PlaneFlow) {
     for grid in [world.halfLogSNRGrid(7), world.timeGrid(9)] {
       for frame in Frame.allCases {
@@ -92,7 +94,6 @@ import Testing
           let expected = SolverLaws.end(
             ExponentialAdamsBashforth(frame, degree: degree, in: .halfLogSNR), world, grid)
           let found = Self.end(degree + 1, statistics, world, grid)
-          print("MEASURE special", world, frame, degree, relativeError(found, expected))
           expectClose(found, expected, within: 5e-13)
         }
         expectClose(Self.end(1, statistics, world, grid), SolverLaws.end(.ddim, world, grid), within: 5e-13)
@@ -118,7 +119,15 @@ import Testing
 
   // MARK: Few steps
 
-  @Test("Spec: C9.7b C9.7c C9.7d ten steps with the model's own statistics beat DDIM and both special cases", arguments: PlaneFlow.all)
+  /// Of 256 starts, as the guide has them: DDIM, the first order, both special cases at the second order, the second and the third.
+  static let fewStepErrors = [
+    "flow": [0.2391, 0.1504, 0.0836, 0.0617, 0.0513, 0.0366], "edm": [0.1636, 0.0939, 0.0474, 0.0257, 0.0374, 0.0138],
+    "vp": [0.2455, 0.1440, 0.0843, 0.0623, 0.0612, 0.0487], "trig": [0.2147, 0.1325, 0.0600, 0.0455, 0.0378, 0.0257],
+  ]
+
+  @Test(
+    "Spec: C9.7b C9.7c C9.7d ten steps with the model's own statistics beat DDIM, and the special cases almost everywhere",
+    arguments: PlaneFlow.all)
   func fewSteps(_ world: PlaneFlow) throws {
     let start = world.schedule.sigma(world.from) * ThresholdTests.cloud
     let exact = integrate(
@@ -132,17 +141,26 @@ import Testing
     let (own, noise, data) = (
       try Self.plane(), ModelStatistics.frame(.noise, over: -5...5), ModelStatistics.frame(.data, over: -5...5)
     )
-    let ddim = error(.ddim)
-    let first = error(DPMSolverV3(1, own))
-    let second = (error(DPMSolverV3(2, own)), error(DPMSolverV3(2, noise)), error(DPMSolverV3(2, data)))
-    print("MEASURE fewSteps", world, "ddim", ddim, "v3-1", first, "v3-2", second.0, "noise", second.1, "data", second.2, "v3-3", error(DPMSolverV3(3, own)))
-    #expect(first < ddim)
+    let errors = [
+      error(.ddim), error(DPMSolverV3(1, own)), error(DPMSolverV3(2, noise)), error(DPMSolverV3(2, data)),
+      error(DPMSolverV3(2, own)), error(DPMSolverV3(3, own)),
+    ]
+    // One evaluation per step.
     #expect(counted.counter.count == 60)
+    for (found, expected) in zip(errors, Self.fewStepErrors[world.description]!) {
+      #expect(abs(found - expected) < 5e-5, "\(errors)")
+    }
+    #expect(errors[1] < errors[0])
+    // Where α is 1 the special case of the data is the better one here, at the second order.
+    #expect(errors[4] < errors[2] && (errors[4] < errors[3]) == (world.description != "edm"))
+    #expect(errors[5] < errors[4])
   }
 
   // MARK: Orders
 
-  @Test("Spec: C9.7b C9.7c the order test of the four schedules, with the model's own statistics", arguments: PlaneFlow.all, [1, 2, 3])
+  @Test(
+    "Spec: C9.7b C9.7c the order test of the four schedules, with the model's own statistics", arguments: PlaneFlow.all,
+    [1, 2, 3])
   func order(_ world: PlaneFlow, _ order: Int) throws {
     let claim = SolverClaim.denoiser("", order, 1, DPMSolverV3(order, try Self.plane()))
     let errors = [40, 80, 160, 320].map { n in
@@ -151,8 +169,7 @@ import Testing
       return (steps: n, error: distance(claim.runFrom(starts, grid, world.denoiser), world.end))
     }
     let slopes = zip(errors, errors.dropFirst()).map { log2($0.error / $1.error) }
-    print("MEASURE order", world, order, slopes, errors.map(\.error))
-    for slope in slopes.suffix(2) { #expect(slope > Double(order) - 0.2, "\(slopes)") }
+    for slope in slopes.suffix(2) { #expect(abs(slope - Double(order)) < (order == 3 ? 0.25 : 0.12), "\(slopes)") }
   }
 
   // MARK: Higher orders
@@ -186,7 +203,6 @@ import Testing
     let exact = Trajectory(from: start, along: grid, with: solver, in: field).map(\.state)
     let v3 = DPMSolverV3(degree + 1, field.formula.statistics(over: -1...1, nodes: 4001))
     let claim = SolverClaim.denoiser("", degree + 1, 1, v3)
-    print("MEASURE polynomial", degree, relativeError(claim.runFrom(Array(exact[...degree]), grid, field), exact[5]))
     expectClose(claim.runFrom(Array(exact[...degree]), grid, field), exact[5], within: 1e-10)
   }
 
@@ -205,7 +221,9 @@ import Testing
       })
   }
 
-  @Test("Spec: C9.7c proposition 9.7.1, its sign and factorials corrected, is the error of a step", arguments: PlaneFlow.all, [1, 2])
+  @Test(
+    "Spec: C9.7c proposition 9.7.1, its sign and factorials corrected, is the error of a step",
+    arguments: PlaneFlow.all, [1, 2])
   func proposition(_ world: PlaneFlow, _ degree: Int) {
     let formula = StatisticsFormula.plane
     let coarse = world.halfLogSNRGrid(8).times[..<(degree + 2)]
@@ -250,7 +268,6 @@ import Testing
     let claim = SolverClaim.denoiser("", degree + 1, 1, solver)
     let found = claim.runFrom(Array(states[...degree]), TimeGrid(Array(coarse)), denoiser)
     let error = found - states[degree + count]
-    print("MEASURE proposition", world, degree, distance(error, predicted), error.abs().max().item)
     #expect(distance(error, predicted) < 1e-8)
     #expect(error.abs().max().item > 1e-5)
   }
@@ -265,6 +282,8 @@ import Testing
       (2, "DPMSolverV3.step([4, 2]): the statistics are those of samples of shape [3]"),
       (3, "ModelStatistics([1], [1], [1]): needs three tables of one shape, and two nodes"),
       (4, "ModelStatistics([3], [3], [2]): needs three tables of one shape, and two nodes"),
+      (5, "DPMSolverV3(1): the statistics hold a NaN or an infinity"),
+      (6, "ModelStatistics(over: 1.0...1.0): needs a range of finite numbers with something in it"),
     ] as [(Int, String)])
   func refusals(_ index: Int, _ message: String) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [index] in
@@ -277,7 +296,9 @@ import Testing
       case 1: run(.frame(.data, over: -1...3))
       case 2: run(ModelStatistics(l: .zeros([2, 3]), a: .zeros([2, 3]), b: .zeros([2, 3]), over: -3...3))
       case 3: run(ModelStatistics(l: .zeros([1]), a: .zeros([1]), b: .zeros([1]), over: -3...3))
-      default: run(ModelStatistics(l: .zeros([3]), a: .zeros([3]), b: .zeros([2]), over: -3...3))
+      case 4: run(ModelStatistics(l: .zeros([3]), a: .zeros([3]), b: .zeros([2]), over: -3...3))
+      case 5: run(ModelStatistics(l: .zeros([3]), a: .zeros([3]), b: .full([3], .nan), over: -3...3))
+      default: run(.frame(.data, over: 1...1))
       }
     }
     let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)

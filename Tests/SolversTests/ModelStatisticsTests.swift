@@ -15,8 +15,9 @@ import Testing
     measurement.add(world.schedule.sigma(world.from) * SplitMix(seed: 1).unit([16, 3]))
     let found = measurement.statistics
     let expected = gaussian.statistics(over: found.halfLogSNRs, nodes: 241)
-    print("MEASURE gaussian", distance(found.l, expected.l), found.a.abs().max().item, distance(found.b, expected.b))
-    #expect(found.halfLogSNRs == world.schedule.kernel(at: world.from).halfLogSNR...world.schedule.kernel(at: world.to).halfLogSNR)
+    #expect(
+      found.halfLogSNRs == world.schedule.kernel(at: world.from)
+        .halfLogSNR...world.schedule.kernel(at: world.to).halfLogSNR)
     #expect(distance(found.l, expected.l) < 1e-12)
     #expect(found.a.isIdentical(to: .zeros([241, 3])))
     #expect(distance(found.b, expected.b) < 1e-6)
@@ -82,7 +83,6 @@ import Testing
     }
     // The gradients vanish.
     func slope(_ objective: (Double) -> Tensor) -> Double { distance(objective(1e-3), objective(-1e-3)) / 2e-3 }
-    print("MEASURE optimal", slope { spread(l + $0) }, slope { residual(a + $0, b) }, slope { residual(a, b + $0) })
     #expect(slope { spread(l + $0) } < 1e-8)
     #expect(slope { residual(a + $0, b) } < 1e-6)
     #expect(slope { residual(a, b + $0) } < 1e-6)
@@ -109,10 +109,10 @@ import Testing
       all.add(starts)
       return own.statistics
     }
-    for (name, table) in [("l", { $0.l }), ("a", { $0.a }), ("b", { $0.b })] as [(String, (ModelStatistics) -> Tensor)] {
+    for (name, table) in [("l", { $0.l }), ("a", { $0.a }), ("b", { $0.b })] as [(String, (ModelStatistics) -> Tensor)]
+    {
       let error = Tensor.stacked(parts.map(table)).standardDeviation(0) / 32.0.squareRoot()
       let score = ((table(all.statistics) - (try golden[name]).selecting(rows)) / error).abs()
-      print("MEASURE quadrature", name, score.max().item, error.mean().item)
       #expect(score.max().item < 4, "\(name)")
       #expect(error.max().item < 0.1, "\(name)")
     }
@@ -135,14 +135,15 @@ import Testing
       states[states.startIndex + 2], formula.l(middle), formula.lRate(middle), world.schedule.kernel(at: times[2]),
       denoiser)
     let expected = formula.decay(anchor, middle) * (rate - formula.a(middle) * value - formula.b(middle))
-    print("MEASURE identity", world, relativeError(found, expected))
     expectClose(found, expected, within: 1e-6)
   }
 
   @Test("probes estimate the diagonal, from a seed; other trajectories and batches are other estimates")
   func probes() {
     let world = PlaneFlow.vp
-    func statistics(_ diagonal: StatisticsMeasurement<ExactFisher>.Diagonal, seed: UInt64 = 0, batches: Int = 1) -> ModelStatistics {
+    func statistics(_ diagonal: StatisticsMeasurement<ExactFisher>.Diagonal, seed: UInt64 = 0, batches: Int = 1)
+      -> ModelStatistics
+    {
       var measurement = StatisticsMeasurement(
         of: world.denoiser, fisher: ExactFisher(world.denoiser), from: world.from, to: world.to, nodes: 9, steps: 24,
         diagonal: diagonal, seed: seed)
@@ -194,7 +195,9 @@ import Testing
     #expect(measurement.stepsBetween == 3)
     measurement.add(world.start)
     #expect(counted.counter.count == 9 * 3 + 8 * 2)
-    #expect(StatisticsMeasurement(of: counted, fisher: ExactFisher(world.denoiser), from: world.from, to: world.to).stepsBetween == 2)
+    #expect(
+      StatisticsMeasurement(of: counted, fisher: ExactFisher(world.denoiser), from: world.from, to: world.to)
+        .stepsBetween == 2)
   }
 
   /// A field without a remainder: `y' = −ℓ y`.

@@ -22,7 +22,8 @@ import Testing
   }
 
   private let measuring = [
-    "solver-statistics", "--model", "two.json", "--schedule", "vp", "--from", "0.9", "--to", "0.05", "--count", "20", "--batch",
+    "solver-statistics", "--model", "two.json", "--schedule", "vp", "--from", "0.9", "--to", "0.05", "--count", "20",
+    "--batch",
     "8", "--nodes", "13", "--steps", "24", "--out", "s.safetensors",
   ]
 
@@ -54,7 +55,8 @@ import Testing
       for (order, start) in [(1, MultistepStart.lowerOrder), (2, .lowerOrder), (3, .singleStep)] {
         let name = "dpm-solver-v3-\(order)" + (start == .singleStep ? ":start=single-step" : "")
         let sampled = try tool.run([
-          "sample", "--model", "two.json", "--schedule", "vp", "--from", "0.9", "--to", "0.05", "--steps", "10", "--count", "5",
+          "sample", "--model", "two.json", "--schedule", "vp", "--from", "0.9", "--to", "0.05", "--steps", "10",
+          "--count", "5",
           "--solver", name, "--statistics", "s.safetensors", "--no-final-denoise", "--json", "--out", "x.npy",
         ])
         #expect(sampled.status == 0, "\(sampled.messages)")
@@ -70,7 +72,8 @@ import Testing
 
       // In compare-solvers they stand beside the others.
       let compared = try tool.run([
-        "compare-solvers", "--model", "two.json", "--schedule", "vp", "--from", "0.9", "--to", "0.05", "--count", "8", "--nfe", "24",
+        "compare-solvers", "--model", "two.json", "--schedule", "vp", "--from", "0.9", "--to", "0.05", "--count", "8",
+        "--nfe", "24",
         "--statistics", "s.safetensors", "--json",
       ])
       #expect(compared.status == 0, "\(compared.messages)")
@@ -102,7 +105,9 @@ import Testing
       try put(tool)
       #expect(try tool.run(measuring).status == 0)
       try tool.put(Array("no statistics".utf8), at: "bad.safetensors")
-      func expect(_ options: [String], _ status: Int32, _ line: String, sourceLocation: SourceLocation = #_sourceLocation)
+      func expect(
+        _ options: [String], _ status: Int32, _ line: String, sourceLocation: SourceLocation = #_sourceLocation
+      )
         throws
       {
         let answer = try tool.run(options)
@@ -128,26 +133,32 @@ import Testing
         "s.safetensors: holds the statistics of another model; measure those of this one")
       try expect(
         sampling("three.json", "dpm-solver-v3-2", given), 65,
-        "s.safetensors: holds statistics of samples of shape [2], and the model's are of shape [3]; measure those of this model")
+        "s.safetensors: holds statistics of samples of shape [2], and the model's are of shape [3]; measure those of this model"
+      )
       try expect(
         sampling("two.json", "dpm-solver-v3-2", ["--statistics", "s.safetensors"]), 65,
-        "s.safetensors: holds statistics for log(α/σ) from -4.071 to 1.748, and the times reach from -5.025 to 4.556; measure them "
+        "s.safetensors: holds statistics for log(α/σ) from -4.075 to 1.748, and the times reach from -5.025 to 4.558; measure them "
           + "between these times")
       try expect(
         sampling("two.json", "dpm-solver-v3-4", given), 64, "--solver: 'dpm-solver-v3-4' is no sampler; ")
       let compare = ["compare-solvers", "--model", "two.json", "--schedule", "vp", "--count", "2"]
       try expect(
-        compare + ["--solvers", "ddim dpm-solver-v3-1"], 64, "--solver: 'dpm-solver-v3-1' needs the statistics of the model; ")
+        compare + ["--solvers", "ddim dpm-solver-v3-1"], 64,
+        "--solver: 'dpm-solver-v3-1' needs the statistics of the model; ")
       try expect(
         compare + ["--solvers", "ddim"] + given, 64,
         "--statistics: none of the solvers has a use for them; leave --statistics out, or use dpm-solver-v3-2")
       let measure = ["solver-statistics", "--model", "two.json", "--schedule", "vp", "--out"]
-      try expect(measure + ["s.npy"], 64, "--out: 's.npy' ends in no format that is known; give a name ending in .safetensors")
-      try expect(measure + ["t.safetensors", "--nodes", "1"], 64, "--nodes: 1 is out of range; give a number from 2 to 100000")
+      try expect(
+        measure + ["s.npy"], 64, "--out: 's.npy' ends in no format that is known; give a name ending in .safetensors")
+      try expect(
+        measure + ["t.safetensors", "--nodes", "1"], 64, "--nodes: 1 is out of range; give a number from 2 to 100000")
       try expect(
         measure + ["t.safetensors", "--method", "null"], 64,
         "--method: 'null' gives no Jacobian here; use one of exact, vjp, jvp, finite-difference")
-      try expect(measure + ["nowhere/t.safetensors"], 74, "nowhere/t.safetensors: its folder does not exist; make the folder first")
+      try expect(
+        measure + ["nowhere/t.safetensors"], 74,
+        "nowhere/t.safetensors: its folder does not exist; make the folder first")
       try expect(
         measure + ["t.safetensors", "--from", "0.5", "--to", "0.5"], 64, "--from: 0.5 is not after --to 0.5; ")
       #expect(try !tool.names().contains("t.safetensors"))

@@ -73,13 +73,15 @@ struct CompareSolversCommand: ParsableCommand {
   mutating func run() throws {
     let asked = try common.validated()
     let budgets = try budgets()
-    let names = solvers.map { $0.split(separator: " ").map(String.init) } 
+    let names =
+      solvers.map { $0.split(separator: " ").map(String.init) }
       ?? SamplerInput.fixedSteps + (statistics == nil ? [] : SamplerInput.informed)
     var ways = try names.map { (name) throws(Failure) in try SamplerInput(name) }
     for way in ways { try way.checkStatistics(given: statistics) }
     guard statistics == nil || ways.contains(where: \.needsStatistics) else {
       throw Failure.option(
-        "--statistics", "none of the solvers has a use for them", repair: "leave --statistics out, or use dpm-solver-v3-2")
+        "--statistics", "none of the solvers has a use for them",
+        repair: "leave --statistics out, or use dpm-solver-v3-2")
     }
     guard !ways.isEmpty, ways.allSatisfy(\.hasFixedSteps) else {
       throw Failure.option(

@@ -95,7 +95,8 @@ struct SampleCommand: ParsableCommand {
     guard let scheduler else { return nil }
     let others = [
       ("--schedule", choice.schedule != nil), ("--solver", solver != nil), ("--grid", grid != nil),
-      ("--from", from != nil), ("--to", to != nil), ("--parallel", parallel != nil), ("--statistics", statistics != nil),
+      ("--from", from != nil), ("--to", to != nil), ("--parallel", parallel != nil),
+      ("--statistics", statistics != nil),
       ("--parallel-tolerance", parallelTolerance != nil), ("--no-final-denoise", noFinalDenoise),
     ]
     if let (option, _) = others.first(where: \.1) {
@@ -127,7 +128,8 @@ struct SampleCommand: ParsableCommand {
     try solver.checkStatistics(given: statistics)
     guard statistics == nil || solver.needsStatistics else {
       throw Failure.option(
-        "--statistics", "'\(self.solver ?? "ddim")' has no use for them", repair: "leave --statistics out, or use dpm-solver-v3-2")
+        "--statistics", "'\(self.solver ?? "ddim")' has no use for them",
+        repair: "leave --statistics out, or use dpm-solver-v3-2")
     }
     guard (count == nil) != (start == nil) else {
       throw Failure.option(

@@ -38,7 +38,8 @@ struct SolverStatisticsCommand: ParsableCommand {
       """)
   var probes: Int?
 
-  @Option(help: "How the Jacobian is had: exact, vjp, jvp or finite-difference (default: exact for exact fields, else vjp).")
+  @Option(
+    help: "How the Jacobian is had: exact, vjp, jvp or finite-difference (default: exact for exact fields, else vjp).")
   var method: String?
 
   @Option(help: "Where the statistics go (.safetensors).")
@@ -69,7 +70,8 @@ struct SolverStatisticsCommand: ParsableCommand {
     try checkCounts()
     guard method.map(Self.methods.contains) ?? true else {
       throw Failure.option(
-        "--method", "'\(method ?? "")' gives no Jacobian here", repair: "use one of \(Self.methods.joined(separator: ", "))")
+        "--method", "'\(method ?? "")' gives no Jacobian here",
+        repair: "use one of \(Self.methods.joined(separator: ", "))")
     }
     let source = try ModelInput(choice)
     let schedule = source.schedule
@@ -77,7 +79,8 @@ struct SolverStatisticsCommand: ParsableCommand {
     let intervals = nodes - 1
     try TimeEnds.check(from, to, on: schedule.schedule, steps: intervals * ((steps + intervals - 1) / intervals))
     guard ArrayOutput.fileExtension(of: out) == "safetensors" else {
-      throw Failure.option("--out", "'\(out)' ends in no format that is known", repair: "give a name ending in .safetensors")
+      throw Failure.option(
+        "--out", "'\(out)' ends in no format that is known", repair: "give a name ending in .safetensors")
     }
     try ArrayOutput.checkWritable(out)
     let levels = try common.levels(beside: source)
@@ -111,14 +114,16 @@ struct SolverStatisticsCommand: ParsableCommand {
     progress.finish()
     guard [statistics.l, statistics.a, statistics.b].allSatisfy({ $0.isFinite().all() }) else {
       throw Failure(
-        .badData, choice.model, "its trajectories do not stay finite", repair: "take more steps, or times farther from the ends")
+        .badData, choice.model, "its trajectories do not stay finite",
+        repair: "take more steps, or times farther from the ends")
     }
     let parts = try statistics.encoded(model: try source.fingerprint(of: model, levels: levels), name: out)
     try OutputFile.write([OutputFile(parts, out)])
 
     if common.json {
       let body = Body(
-        model: choice.model, schedule: schedule.text, method: input.name, out: out, from: from, to: to, trajectories: count,
+        model: choice.model, schedule: schedule.text, method: input.name, out: out, from: from, to: to,
+        trajectories: count,
         nodes: nodes, steps: intervals * measurement.stepsBetween, dimension: model.dimension, probes: probes)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
