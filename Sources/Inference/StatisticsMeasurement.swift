@@ -19,7 +19,7 @@ import ScorefieldTensorCore
 /// - Cost: For a batch 3 denoiser evaluations and the products of the diagonal at each node, and 1 for each further step. Memory does not
 ///   grow with the trajectories: nine sums per node and dimension.
 ///
-/// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 6 and 11, and algorithm 1.
+/// Source: Zheng et al. 2023, arXiv:2310.13268, section 3; Lai et al. 2025, *The Principles of Diffusion Models*, eq. 9.7.3 and 9.7.8.
 public struct StatisticsMeasurement<F: FisherAccess>: Sendable where F.Operator: FisherMatvec {
   /// How the diagonal of the Fisher is had.
   public enum Diagonal: Sendable, Equatable {

@@ -13,8 +13,8 @@ import ScorefieldTensorCore
 ///
 /// - Order: That of its number; the third reaches it by a single-step start, else 2. One denoiser evaluation per step.
 ///
-/// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 12–15; Lai et al. 2025, *The Principles of Diffusion Models*, eq. 9.7.12–9.7.15, whose
-/// signs, factorials and normalisation are corrected here.
+/// Source: Zheng et al. 2023, arXiv:2310.13268, section 3; Lai et al. 2025, *The Principles of Diffusion Models*, eq. 9.7.12–9.7.15, whose
+/// signs and factorials are corrected here, and its state divided by `α`.
 public struct DPMSolverV3: Solver {
   /// From 1 to 3.
   public let order: Int

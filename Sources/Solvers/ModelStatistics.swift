@@ -10,7 +10,8 @@ import ScorefieldTensorCore
 /// differences of the fourth order, so polynomials up to the third degree are exact. In `y` and `λ` the flow knows no schedule, and
 /// neither do its statistics.
 ///
-/// Source: Zheng et al. 2023, arXiv:2310.13268, eq. 5–11, in the normalised form of its appendix.
+/// Source: Zheng et al. 2023, arXiv:2310.13268, section 3; Lai et al. 2025, *The Principles of Diffusion Models*, eq. 9.7.1–9.7.10, its state
+/// divided by `α`.
 public struct ModelStatistics: Sendable {
   /// `λ` of the first node and the last.
   public let halfLogSNRs: ClosedRange<Double>
@@ -72,7 +73,7 @@ public struct ModelStatistics: Sendable {
   ///   - halfLogSNRs: The range they are used on.
   /// - Returns: The statistics, of samples of any shape.
   ///
-  /// Source: Zheng et al. 2023, arXiv:2310.13268, section 3.3.
+  /// Source: Lai et al. 2025, *The Principles of Diffusion Models*, section 9.7.6.
   public static func frame(_ frame: Frame, over halfLogSNRs: ClosedRange<Double>) -> Self {
     let (l, a) = frame == .data ? (1.0, 0.0) : (0, -1)
     return Self(l: .full([2], l), a: .full([2], a), b: .zeros([2]), over: halfLogSNRs)

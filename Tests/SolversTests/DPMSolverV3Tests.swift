@@ -42,11 +42,9 @@ import Testing
 
     /// `ℓ = 1/(1 + s² e^{2λ})`, `a = 0`, `b = −ℓ̇ m`.
     func statistics(over range: ClosedRange<Double>, nodes: Int) -> ModelStatistics {
-      let (variance, mean) = (deviation[0].squared(), mean[0])
-      return ModelStatistics(over: range, nodes: nodes) { lambda in
-        let l = 1 / (1 + exp(2 * lambda) * variance)
-        return (l, .zeros([3]), 2 * l * (1 - l) * mean)
-      }
+      let lambdas = Tensor.linspace(from: range.lowerBound, to: range.upperBound, count: nodes).expanded(at: 1)
+      let l = 1 / (1 + (2 * lambdas).exp() * deviation.squared())
+      return ModelStatistics(l: l, a: .zeros([nodes, 3]), b: 2 * l * (1 - l) * mean, over: range)
     }
   }
 
@@ -264,7 +262,7 @@ import Testing
     let decay = (formula.linear(begin.halfLogSNR) - formula.linear(end.halfLogSNR)).exp()
     let predicted = end.alpha * decay * simpson(integrand, width)
 
-    let solver = DPMSolverV3(degree + 1, formula.statistics(over: -5...5, nodes: 10_001))
+    let solver = DPMSolverV3(degree + 1, StatisticsFormula.planeTables)
     let claim = SolverClaim.denoiser("", degree + 1, 1, solver)
     let found = claim.runFrom(Array(states[...degree]), TimeGrid(Array(coarse)), denoiser)
     let error = found - states[degree + count]

@@ -8,6 +8,7 @@ struct StatisticsFormula: Sendable {
   let shifts: [Double]
 
   static let plane = StatisticsFormula(shifts: [0.2, -0.5])
+  static let planeTables = plane.statistics(over: -5...5, nodes: 4001)
   /// The same in all dimensions of a sample.
   static let scalar = StatisticsFormula(shifts: [0.2])
 
