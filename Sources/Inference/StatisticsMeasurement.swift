@@ -118,7 +118,9 @@ public struct StatisticsMeasurement<F: FisherAccess>: Sendable where F.Operator:
 
     let variance = uu - 2 * l * uy + l * l * yy
     let joint = uw + (l - 1) * uu - rate * uy - l * (wy + (l - 1) * uy - rate * yy)
-    let rounding = Swift.max(1e-10, 16 * sample.roundoff) * (uu + l * l * yy)
+    // What the products lose to rounding, and what the states do.
+    let states = 16 * sample.roundoff
+    let rounding = 1e-13 * (uu + l * l * yy) + (states * states) * (yy + y * y)
     let a = (joint / variance).replacing(with: 0, where: variance .<= rounding)
     let b = w + (l - 1) * u - rate * y - a * (u - l * y)
     func shaped(_ table: Tensor) -> Tensor { table.reshaped([times.count] + sample.shape) }

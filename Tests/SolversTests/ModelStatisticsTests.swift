@@ -24,6 +24,23 @@ import Testing
     #expect(measurement.trajectories == 16)
   }
 
+  @Test("Spec: C9.7a between the ends of a schedule, where differences go to one side, they are too")
+  func wholeRange() throws {
+    let gaussian = DPMSolverV3Tests.Gaussian()
+    for schedule in [FlowMatchingSchedule(), VariancePreserving()] as [any NoiseSchedule] {
+      let denoiser = try gaussian.denoiser(on: schedule)
+      let range = schedule.timeRange
+      var measurement = StatisticsMeasurement(
+        of: denoiser, fisher: ExactFisher(denoiser), from: range.upperBound, to: range.lowerBound, nodes: 801)
+      measurement.add(SplitMix(seed: 1).unit([4, 3]))
+      let found = measurement.statistics
+      let expected = gaussian.statistics(over: found.halfLogSNRs, nodes: 801)
+      #expect(distance(found.l, expected.l) < 1e-10)
+      #expect(found.a.abs().max().item == 0)
+      #expect(distance(found.b, expected.b) < 1e-5, "\(distance(found.b, expected.b))")
+    }
+  }
+
   /// `N` and `N'` of points at one node, `N'` by the engine's derivative along the state and a difference along time.
   static func remainders(
     _ x: Tensor, _ l: Tensor, _ rate: Tensor, _ kernel: PerturbationKernel, _ denoiser: any Denoiser
@@ -158,6 +175,16 @@ import Testing
     // An off-diagonal element is at most about 0.3, and there are 512.
     #expect(distance(first.l, exact.l) < 4 * 0.3 / 512.0.squareRoot())
     #expect(distance(first.l, exact.l) > 1e-6)
+    #expect(distance(statistics(.probes(2)).l, exact.l) < 4 * 0.3 / 1024.0.squareRoot())
+    // Every batch has probes of its own.
+    #expect(distance(statistics(.probes(1), batches: 2).l, first.l) > 1e-6)
+    var twice = StatisticsMeasurement(
+      of: world.denoiser, fisher: ExactFisher(world.denoiser), from: world.from, to: world.to, nodes: 9, steps: 24,
+      diagonal: .probes(1))
+    twice.add(world.start)
+    let once = twice.statistics.l
+    twice.add(world.start)
+    #expect(distance(once, twice.statistics.l) > 1e-6 && twice.trajectories == 8)
     // Moments do not know how they were divided.
     let parts = statistics(.exact, batches: 8)
     expectClose(parts.l, exact.l, within: 1e-13)
