@@ -41,7 +41,8 @@ public struct ModelStatistics: Sendable {
       fatalError("ModelStatistics(over: \(halfLogSNRs)): needs a range of finite numbers with something in it")
     }
     self.halfLogSNRs = halfLogSNRs
-    (self.l, self.a, self.b) = (l.to(.float64), a.to(.float64), b.to(.float64))
+    // Coefficients are computed on the host, wherever the states are.
+    (self.l, self.a, self.b) = (l.to(.float64).to(.cpu), a.to(.float64).to(.cpu), b.to(.float64).to(.cpu))
     let table = Tensor.concatenated([self.l, self.a, self.b].map(\.flattened), 1)
     let slopes = Self.differences(of: table)
     let count = table.batch

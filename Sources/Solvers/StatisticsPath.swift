@@ -74,7 +74,8 @@ struct StatisticsPath {
     let ends = [low] + knots + [high]
     let fine = zip(ends, ends.dropFirst()).flatMap { a, b in
       let count = max(1, Int(((b - a) * (1 + statistics.steepness) / growthLimit).rounded(.up)))
-      return (0..<count).map { a + (b - a) * Double($0) / Double(count) }
+      let length = (b - a) / Double(count)
+      return (0..<count).map { a + length * Double($0) }
     }
     return from <= to ? fine + [high] : (fine + [high]).reversed()
   }

@@ -82,7 +82,49 @@ import Testing
   // MARK: Special cases
 
   @Test(
-    "Spec: C9.7d C9.6 constant statistics make DDIM, DPM-Solver++(2M) exact and DEIS-1 in λ of it",
+    "Spec: C9.7b constant statistics, however few nodes there are, have the integrals of the closed form",
+    arguments: [-1.0, 1])
+  func constants(_ direction: Double) {
+    let (l, a, b, h) = (0.5, -1.5, 2.0, 3 * direction)
+    let statistics = ModelStatistics(l: .full([2], l), a: .full([2], a), b: .full([2], b), over: -2...2)
+    let (begin, end) = (exp(1.5 * direction), exp(1.5 * direction - h))
+    let (x, data) = (Tensor(rows: [[0.7, -1.1]]), Tensor(rows: [[0.4, 0.9]]))
+    let found = integrate(
+      x, along: TimeGrid([begin, end]), with: DPMSolverV3(1, statistics), in: ThresholdTests.Given(answer: data))
+    // E = e^{(ℓ + a) τ}, B = b (1 − e^{−aτ})/a.
+    let growth = expm1((l + a) * h) / (l + a)
+    let drift = b / a * (growth - expm1(l * h) / l)
+    let expected = exp(-l * h) * (x - growth * ((1 - l) * x - data) - drift)
+    expectClose(found, expected, within: 1e-12)
+  }
+
+  @Test("Spec: C9.7c a single-step start lets the third order be one, at two evaluations more")
+  func singleStepStart() throws {
+    let world = PlaneFlow.vp
+    let solver = DPMSolverV3(3, try Self.plane(), start: .singleStep)
+    let errors = [40, 80].map { n in
+      let counted = CountedDenoiser(world.denoiser)
+      let end = integrate(world.start, along: world.halfLogSNRGrid(n), with: solver, in: counted)
+      #expect(counted.counter.count == n + 2)
+      return (steps: n, error: distance(end, world.end))
+    }
+    #expect(observedOrder(errors) > 2.8, "\(errors)")
+  }
+
+  @Test("time may turn on the way")
+  func turn() throws {
+    let world = PlaneFlow.vp
+    let (t, s) = (world.from, world.halfLogSNRGrid(40).times[1])
+    let solver = DPMSolverV3(3, try Self.plane())
+    var (memory, x) = (solver.makeMemory(), world.start)
+    for (from, to) in [(t, s), (s, t), (t, s), (s, t)] {
+      x = solver.step(x, from: from, to: to, in: world.denoiser, memory: &memory)
+    }
+    #expect(distance(x, world.start) < 1e-2)
+  }
+
+  @Test(
+    "Spec: C9.7d C9.6 C9.5c C9.3b constant statistics make DDIM, DPM-Solver++(2M) exact and DEIS-1 in λ of it",
     arguments: PlaneFlow.all)
   func special(_ world: PlaneFlow) {
     for grid in [world.halfLogSNRGrid(7), world.timeGrid(9)] {
