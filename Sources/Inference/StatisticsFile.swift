@@ -82,13 +82,13 @@ public struct StatisticsFile: Sendable {
       throw error("holds the statistics of another model", repair: "measure those of this one")
     }
     // Ends without noise or without data are stepped to without statistics.
-    let ends = [grid.first, grid.last].map { schedule.kernel(at: $0).halfLogSNR }.sorted()
-    guard ends.allSatisfy({ statistics.covers($0) || !$0.isFinite }) else {
+    let reached = schedule.kernels(at: grid.times).map(\.halfLogSNR).filter(\.isFinite)
+    if let first = reached.min(), let last = reached.max(), !statistics.covers(first) || !statistics.covers(last) {
       let own = statistics.halfLogSNRs
       func text(_ value: Double) -> String { "\((value * 1000).rounded() / 1000)" }
       throw error(
         "holds statistics for log(α/σ) from \(text(own.lowerBound)) to \(text(own.upperBound)), and the times reach from "
-          + "\(text(ends[0])) to \(text(ends[1]))", repair: "measure them between these times")
+          + "\(text(first)) to \(text(last))", repair: "measure them between these times")
     }
     return statistics
   }

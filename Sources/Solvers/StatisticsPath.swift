@@ -15,7 +15,7 @@ struct StatisticsPath {
   /// `L`, `A` and `B` at the end, `[d]`.
   let l, a, b: Tensor
 
-  private static let rule = GaussLegendre(10)
+  private static let rule = GaussLegendre(6)
   private static let antiderivatives = rule.antiderivatives
   /// The largest growth of an exponent on a piece.
   private static let growthLimit = 0.5

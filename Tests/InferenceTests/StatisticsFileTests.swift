@@ -12,6 +12,13 @@ import Testing
     try body(folder)
   }
 
+  /// The straight line with both of its ends.
+  struct WholeLine: NoiseSchedule {
+    var timeRange: ClosedRange<Double> { 0...1 }
+    func alpha<S: Elementary>(_ t: S) -> S { 1 - t }
+    func sigma<S: Elementary>(_ t: S) -> S { t }
+  }
+
   private let statistics = ModelStatistics(
     l: SplitMix(seed: 1).symmetric([7, 2, 3]), a: SplitMix(seed: 2).symmetric([7, 2, 3]),
     b: SplitMix(seed: 3).symmetric([7, 2, 3]), over: -2.3...1.7)
@@ -114,6 +121,12 @@ import Testing
       expect(
         "holds statistics for log(α/σ) from -2.3 to 1.7, and the times reach from -2.197 to 2.303; measure them between "
           + "these times", to: 0.1)
+      // What is stepped to without statistics needs none.
+      #expect(
+        try file.statistics(ofShape: [2, 3], along: TimeGrid([1, 0.5, 0]), on: WholeLine()).nodes == 7)
+      #expect(throws: ArrayFileError.self) {
+        try file.statistics(ofShape: [2, 3], along: TimeGrid([1, 0.99, 0.5, 0]), on: WholeLine())
+      }
       // Statistics of every dimension are those of any shape.
       let scalar = ModelStatistics.frame(.data, over: -2.3...1.7)
       try scalar.write(to: path)
