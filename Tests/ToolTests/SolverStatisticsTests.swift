@@ -99,6 +99,46 @@ import Testing
     }
   }
 
+  @Test("a network's statistics are measured in its own element type, and know the network from another")
+  func network() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(SplitMix(seed: 1).unit([64, 3]).doubles, shape: [64, 3], at: "data.npy")
+      for (name, seed) in [("one", "0"), ("two", "1")] {
+        let trained = try tool.run([
+          "train", "--data", "data.npy", "--schedule", "vp", "--objective", "denoise", "--network", "mlp", "--steps",
+          "3",
+          "--batch", "8", "--seed", seed, "--out", name,
+        ])
+        #expect(trained.status == 0, "\(trained.messages)")
+      }
+      for method in ["vjp", "jvp", "finite-difference"] {
+        let answer = try tool.run([
+          "solver-statistics", "--model", "one", "--count", "8", "--nodes", "7", "--steps", "12", "--from", "0.9",
+          "--to", "0.05",
+          "--method", method, "--out", "\(method).safetensors", "--json",
+        ])
+        #expect(answer.status == 0, "\(answer.messages)")
+        #expect(try answer.json(Report.self).method == method)
+      }
+      let files = try ["vjp", "jvp", "finite-difference"].map {
+        try StatisticsFile(tool.folder.appending(component: "\($0).safetensors").path).statistics
+      }
+      expectClose(files[1].l, files[0].l, within: 1e-5)
+      expectClose(files[2].l, files[0].l, within: 2e-2)
+      func sampled(_ model: String) throws -> Tool.Answer {
+        try tool.run([
+          "sample", "--model", model, "--from", "0.9", "--to", "0.05", "--solver", "dpm-solver-v3-2", "--statistics",
+          "vjp.safetensors", "--steps", "5", "--count", "4", "--out", "x.npy",
+        ])
+      }
+      #expect(try sampled("one").status == 0)
+      let other = try sampled("two")
+      #expect(other.status == 65)
+      #expect(
+        other.messages.contains("vjp.safetensors: holds the statistics of another model; measure those of this one"))
+    }
+  }
+
   @Test("statistics that are missing, of no use or another model's are said")
   func refusals() throws {
     try Tool.inTemporaryFolder { tool in
