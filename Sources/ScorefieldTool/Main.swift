@@ -37,7 +37,8 @@ struct Root: ParsableCommand {
     abstract: "Diffusion models and the field beneath them: score, Fisher, likelihood.",
     version: "0.1.0",
     subcommands: [
-      FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, CompareSolversCommand.self, GuideCommand.self,
-      TransportCommand.self, TrainCommand.self, ReproduceCommand.self, DemoCommand.self,
+      FisherCommand.self, LikelihoodCommand.self, SampleCommand.self, CompareSolversCommand.self,
+      SolverStatisticsCommand.self, GuideCommand.self, TransportCommand.self, TrainCommand.self, ReproduceCommand.self,
+      DemoCommand.self,
     ])
 }

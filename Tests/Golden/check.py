@@ -4,6 +4,7 @@
                   PyTorch's derivatives of log q in float64 where that would take too long
     engine        numpy forward passes, differentiated by complex steps and, for second derivatives, central differences of them
     mixture       central differences of log q at 100 digits, which alone is written, and Tweedie's formulas
+    statistics    expectations by a sum for each component, in its own coordinates, all derivatives by PyTorch
     training      the formulas of AdamW in numpy, and the norm of all gradients as one vector
     transport     the linear programs by HiGHS; the form, the marginals and the value of plans with entropy
     tensor        every case again from its metadata alone, in numpy and scipy
@@ -557,7 +558,62 @@ def check_transport():
     assert worst < 1e-9
 
 
+# statistics
+
+
+def check_statistics():
+    tensors, _ = load("statistics")
+    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    means = torch.tensor([[2, 0], [-1, 1.5], [-0.5, -2]], dtype=torch.float64)
+    spreads = torch.tensor(
+        [[[0.3, 0.1], [0.1, 0.2]], [[0.2, -0.05], [-0.05, 0.4]], [[0.25, 0], [0, 0.15]]], dtype=torch.float64)
+    line = np.arange(-8.5, 8.55, 0.1)
+    mass = np.exp(-(line**2) / 2)
+    plane = torch.tensor(np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2))
+    mass = torch.tensor(np.outer(mass, mass).ravel() / mass.sum() ** 2)
+
+    def totals(lam):
+        return spreads + torch.exp(-2 * lam) * torch.eye(2, dtype=torch.float64)
+
+    def data(y, lam):
+        def log_density(y):
+            parts = torch.distributions.MultivariateNormal(means, totals(lam)).log_prob(y) + weights.log()
+            return torch.logsumexp(parts, 0)
+
+        return y + torch.exp(-2 * lam) * torch.func.grad(log_density)(y)
+
+    def cloud(lam):
+        roots = torch.linalg.cholesky(totals(lam))
+        return (means[:, None] + torch.einsum("kij,nj->kni", roots, plane)).reshape(-1, 2)
+
+    share = (weights[:, None] * mass).reshape(-1, 1)
+
+    def linear(lam):
+        jacobians = torch.func.vmap(torch.func.jacrev(lambda y: y - data(y, lam)))(cloud(lam))
+        return (share * torch.diagonal(jacobians, dim1=1, dim2=2)).sum(0)
+
+    worst = 0
+    for node in range(0, len(tensors["half_log_snr"]), 12):
+        lam, one = torch.tensor(tensors["half_log_snr"][node]), torch.tensor(1.0, dtype=torch.float64)
+        l, slope = torch.func.jvp(linear, (lam,), (one,))
+
+        def remainder(y):
+            velocity = data(y, lam) - y
+            value = lambda y, lam, l: (1 - l) * y - data(y, lam)
+            return torch.func.jvp(value, (y, lam, l), (velocity, one, slope))
+
+        n, rate = torch.func.vmap(remainder)(cloud(lam))
+        mean = lambda values: (share * values).sum(0)
+        a = mean((n - mean(n)) * (rate - mean(rate))) / mean((n - mean(n)) ** 2)
+        b = mean(rate) - a * mean(n)
+        for name, value in (("l", l), ("a", a), ("b", b)):
+            worst = max(worst, distance(value.numpy(), tensors[name][node]))
+    print(f"statistics: worst error {worst:.1e}")
+    assert worst < 1e-6
+
+
 if __name__ == "__main__":
+    check_statistics()
     check_transport()
     check_training()
     check_tensor()

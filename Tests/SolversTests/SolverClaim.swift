@@ -54,6 +54,9 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     return copy
   }
 
+  /// Statistics that are smooth, and no model's own: orders do not depend on them.
+  static let statistics = StatisticsFormula.scalar.statistics(over: -8...8, nodes: 3201)
+
   static let ddim = denoiser("ddim", 1, 1, .ddim, "Song et al. 2021, arXiv:2010.02502")
 
   /// Every deterministic method; laws and the guide's table run over this list.
@@ -89,6 +92,12 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("belm", 2, 1, .belm, "Wang et al. 2024, arXiv:2410.07273"),
     .denoiser("heun-lambda", 2, 2, .heunInHalfLogSNR, "Heun's method in half log-SNR"),
     .denoiser("exponential-heun", 2, 2, .exponentialHeun, "Hochbruck & Ostermann 2005"),
+    .denoiser("dpm-solver-v3-1", 1, 1, DPMSolverV3(1, statistics), "Zheng et al. 2023, arXiv:2310.13268"),
+    .denoiser("dpm-solver-v3-2", 2, 1, DPMSolverV3(2, statistics), "Zheng et al. 2023, arXiv:2310.13268"),
+    .denoiser("dpm-solver-v3-3", 2, 1, DPMSolverV3(3, statistics), "Zheng et al. 2023, arXiv:2310.13268"),
+    .denoiser(
+      "dpm-solver-v3-3:start=single-step", 3, 1, DPMSolverV3(3, statistics, start: .singleStep),
+      "Zheng et al. 2023, arXiv:2310.13268"),
   ]
 
   /// Variants beside them, which the same laws hold for.

@@ -344,7 +344,7 @@ import Testing
     Kind(
       name: "no sampler", status: 64,
       line:
-        "--solver: 'magic' is no sampler; use euler, heun, rk4, dopri5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12, dpm-solver-23, dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, edict, bdia, belm, ddpm, euler-maruyama, reverse-diffusion, predictor-corrector, annealed-langevin, sde-dpm-solver++-1 or -2m",
+        "--solver: 'magic' is no sampler; use euler, heun, rk4, dopri5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12, dpm-solver-23, dpm-solver++-1, -2s, -2m, -3s or -3m, dpm-solver-v3-1 to -3, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, edict, bdia, belm, ddpm, euler-maruyama, reverse-diffusion, predictor-corrector, annealed-langevin, sde-dpm-solver++-1 or -2m",
       options: ["--solver": "magic"], command: "sample"),
     Kind(
       name: "a start that is none", status: 64,

@@ -18,6 +18,9 @@ struct CompareSolversCommand: ParsableCommand {
   @Option(help: "Solvers, divided by spaces (default: all of fixed steps).")
   var solvers: String?
 
+  @Option(help: "The statistics of the model, for dpm-solver-v3 (.safetensors, from 'solver-statistics').")
+  var statistics: String?
+
   @Option(help: "How often each may ask the model.")
   var nfe = "6,12,24,48,96"
 
@@ -70,8 +73,16 @@ struct CompareSolversCommand: ParsableCommand {
   mutating func run() throws {
     let asked = try common.validated()
     let budgets = try budgets()
-    let names = solvers.map { $0.split(separator: " ").map(String.init) } ?? SamplerInput.fixedSteps
-    let ways = try names.map { (name) throws(Failure) in try SamplerInput(name) }
+    let names =
+      solvers.map { $0.split(separator: " ").map(String.init) }
+      ?? SamplerInput.fixedSteps + (statistics == nil ? [] : SamplerInput.informed)
+    var ways = try names.map { (name) throws(Failure) in try SamplerInput(name) }
+    for way in ways { try way.checkStatistics(given: statistics) }
+    guard statistics == nil || ways.contains(where: \.needsStatistics) else {
+      throw Failure.option(
+        "--statistics", "none of the solvers has a use for them",
+        repair: "leave --statistics out, or use dpm-solver-v3-2")
+    }
     guard !ways.isEmpty, ways.allSatisfy(\.hasFixedSteps) else {
       throw Failure.option(
         "--solvers", "has none of fixed steps, or one that chooses them", repair: "leave it out for all")
@@ -88,6 +99,12 @@ struct CompareSolversCommand: ParsableCommand {
     try source.checkCondition(for: count)
     try common.start()
     let model = try source.loaded(type: asked, levels: levels)
+    if let statistics {
+      let found = try StatisticsFile(statistics).statistics(
+        ofShape: model.sampleShape, along: try spread.grid(1, over: schedule.schedule, from: from, to: to),
+        on: schedule.schedule, model: try source.fingerprint(of: model, levels: levels))
+      ways = ways.map { $0.told(found) }
+    }
     let tolerance = try LikelihoodSolver.tolerance(rtol ?? (model.type == .float64 ? 1e-10 : 1e-6), "rtol")
     var generator = Generator(seed: common.seed)
     let start = startingNoise(

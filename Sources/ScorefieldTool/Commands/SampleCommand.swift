@@ -13,12 +13,15 @@ struct SampleCommand: ParsableCommand {
   @Option(
     help: """
       euler, heun, rk4, dopri5:rtol=1e-5,atol=1e-5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12 or \
-      -23:rtol=1e-3,atol=1e-3, dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, \
-      exponential-heun, edict:p=0.93, bdia:gamma=1 or belm; those that remember take :start=single-step. With noise: \
+      -23:rtol=1e-3,atol=1e-3, dpm-solver++-1, -2s, -2m, -3s or -3m, dpm-solver-v3-1 to -3 (with --statistics), \
+      unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, edict:p=0.93, bdia:gamma=1 or belm; those that remember take :start=single-step. With noise: \
       ddim:eta=1, ddpm:variance=small, euler-maruyama:share=1, reverse-diffusion, predictor-corrector:snr=0.16,count=1, \
       annealed-langevin:size=0.1,count=10, edm-heun:churn=40, sde-dpm-solver++-1 or -2m.
       """)
   var solver: String?
+
+  @Option(help: "The statistics of the model, for dpm-solver-v3 (.safetensors, from 'solver-statistics').")
+  var statistics: String?
 
   @Option(help: "A diffusers scheduler_config.json, in place of --schedule, --solver, --grid, --from and --to.")
   var scheduler: String?
@@ -93,6 +96,7 @@ struct SampleCommand: ParsableCommand {
     let others = [
       ("--schedule", choice.schedule != nil), ("--solver", solver != nil), ("--grid", grid != nil),
       ("--from", from != nil), ("--to", to != nil), ("--parallel", parallel != nil),
+      ("--statistics", statistics != nil),
       ("--parallel-tolerance", parallelTolerance != nil), ("--no-final-denoise", noFinalDenoise),
     ]
     if let (option, _) = others.first(where: \.1) {
@@ -120,7 +124,13 @@ struct SampleCommand: ParsableCommand {
     }
     let grid = self.grid ?? "uniform-half-log-snr"
     let spread = try GridInput(grid)
-    let solver = try SamplerInput(self.solver ?? "ddim", seed: common.seed, steps: steps)
+    var solver = try SamplerInput(self.solver ?? "ddim", seed: common.seed, steps: steps)
+    try solver.checkStatistics(given: statistics)
+    guard statistics == nil || solver.needsStatistics else {
+      throw Failure.option(
+        "--statistics", "'\(self.solver ?? "ddim")' has no use for them",
+        repair: "leave --statistics out, or use dpm-solver-v3-2")
+    }
     guard (count == nil) != (start == nil) else {
       throw Failure.option(
         "--count", count == nil ? "is missing" : "and --start are both given",
@@ -151,6 +161,12 @@ struct SampleCommand: ParsableCommand {
     guard (count ?? 1) <= 1_000_000_000 / max(dimension, 1) else {
       throw Failure.option(
         "--count", "\(count ?? 1) samples of \(dimension) numbers are too many at once", repair: "draw them in parts")
+    }
+    if let statistics {
+      let found = try StatisticsFile(statistics).statistics(
+        ofShape: model.sampleShape, along: times, on: schedule.schedule,
+        model: try source.fingerprint(of: model, levels: levels))
+      solver = solver.told(found)
     }
     var generator = Generator(seed: common.seed)
     let shape = [count ?? 1] + model.sampleShape

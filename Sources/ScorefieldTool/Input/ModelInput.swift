@@ -178,6 +178,33 @@ struct ModelInput {
     return job + Journal.entries([("condition", condition)])
   }
 
+  /// What tells the model from others, by the contents of its files.
+  ///
+  /// - Parameters:
+  ///   - model: The model, loaded.
+  ///   - levels: The grey levels of integer data.
+  /// - Returns: Checksums, one after another.
+  /// - Throws: Where a file cannot be read.
+  func fingerprint(of model: LoadedModel, levels: Int) throws(ArrayFileError) -> String {
+    func checksum(_ bytes: Bytes) -> String {
+      var checksum = CRC32C()
+      bytes.withUnsafeBytes { checksum.update($0) }
+      return String(checksum.value, radix: 16)
+    }
+    var parts: [String] =
+      switch content {
+      case .points, .stored: [model.data?.identity() ?? "", "levels \(levels)"]
+      case .mixture(let bytes): [checksum(bytes)]
+      case .trained: [checksum(try Bytes(mapping: "\(path)/model.safetensors"))]
+      }
+    if let label { parts.append("class \(label)") }
+    if let condition { parts.append("condition \(Journal.checksum(of: condition.array))") }
+    for (name, file) in [("weights", weights), ("labels", labels)] {
+      if let file { parts.append("\(name) \(checksum(try Bytes(mapping: file)))") }
+    }
+    return parts.joined(separator: ", ")
+  }
+
   /// The grey levels it was trained on.
   var levels: Int? {
     if case .trained(_, let configuration) = content { configuration.levels } else { nil }

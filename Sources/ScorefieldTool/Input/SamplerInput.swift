@@ -7,12 +7,14 @@ struct SamplerInput {
     case asksForVelocity(any Solver<any VelocityField>)
     /// One that divides its steps as its tolerance demands.
     case adaptive(any Solver<any Denoiser>)
+    /// One that is told the model's statistics first: its order and its start.
+    case asksForStatistics(Int, MultistepStart)
 
     static func denoiser(_ solver: some Solver<any Denoiser>) -> Kind { .asksForDenoiser(solver) }
     static func velocity(_ solver: some Solver<any VelocityField>) -> Kind { .asksForVelocity(solver) }
   }
   private let name: String
-  private let kind: Kind
+  private var kind: Kind
 
   /// The methods whose steps are those of the grid, by their names.
   static let fixedSteps = [
@@ -20,6 +22,28 @@ struct SamplerInput {
     "dpm-solver++-1", "dpm-solver++-2s", "dpm-solver++-2m", "dpm-solver++-3s", "dpm-solver++-3m", "unipc-1", "unipc-2",
     "unipc-3", "pndm", "ipndm", "edm-heun", "heun-lambda", "exponential-heun", "edict", "bdia", "belm",
   ]
+
+  /// Those among them that need the model's statistics.
+  static let informed = ["dpm-solver-v3-1", "dpm-solver-v3-2", "dpm-solver-v3-3"]
+
+  /// Whether it waits for the model's statistics.
+  var needsStatistics: Bool { if case .asksForStatistics = kind { true } else { false } }
+
+  /// Refuses a method without the statistics it needs.
+  func checkStatistics(given file: String?) throws(Failure) {
+    guard needsStatistics, file == nil else { return }
+    throw .option(
+      "--solver", "'\(name)' needs the statistics of the model",
+      repair: "measure them with 'scorefield solver-statistics' and give the file with --statistics")
+  }
+
+  /// The method, told the model's statistics where it needs them.
+  func told(_ statistics: ModelStatistics?) -> SamplerInput {
+    guard case .asksForStatistics(let order, let start) = kind, let statistics else { return self }
+    var copy = self
+    copy.kind = .denoiser(DPMSolverV3(order, statistics, start: start))
+    return copy
+  }
 
   /// Whether its steps are those of the grid.
   var hasFixedSteps: Bool { if case .adaptive = kind { false } else { true } }
@@ -125,6 +149,9 @@ struct SamplerInput {
     case "unipc-3":
       kind = .denoiser(UniPC(3, start: try Self.start(of: value)))
       return
+    case "dpm-solver-v3-1", "dpm-solver-v3-2", "dpm-solver-v3-3":
+      kind = .asksForStatistics(Int(value.name.suffix(1))!, try Self.start(of: value))
+      return
     case "euler": kind = .velocity(.euler)
     case "heun": kind = .velocity(.heun)
     case "rk4": kind = .velocity(.rk4)
@@ -143,8 +170,8 @@ struct SamplerInput {
       throw .option(
         "--solver", "'\(value.name)' is no sampler",
         repair: "use euler, heun, rk4, dopri5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12, dpm-solver-23, "
-          + "dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, "
-          + "edict, bdia, belm, ddpm, euler-maruyama, reverse-diffusion, predictor-corrector, annealed-langevin, "
+          + "dpm-solver++-1, -2s, -2m, -3s or -3m, dpm-solver-v3-1 to -3, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, "
+          + "exponential-heun, edict, bdia, belm, ddpm, euler-maruyama, reverse-diffusion, predictor-corrector, annealed-langevin, "
           + "sde-dpm-solver++-1 or -2m")
     }
     try value.alone()
@@ -196,6 +223,7 @@ struct SamplerInput {
       sample(model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, keepingPath: keepingPath)
     case .asksForVelocity(let solver):
       sample(model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, keepingPath: keepingPath)
+    case .asksForStatistics: fatalError("run(\(name)): has not been told the model's statistics")
     }
   }
 
@@ -211,6 +239,7 @@ struct SamplerInput {
     case .asksForVelocity(let solver):
       sample(
         model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, window: window, settling: tolerance)
+    case .asksForStatistics: fatalError("run(\(name)): has not been told the model's statistics")
     }
   }
 
