@@ -10,7 +10,7 @@ import Testing
     let flow = LineFlow.mixture(on: .variancePreserving)
     let rows = try SolverClaim.all.map { claim in
       let steps = [8, 16].map { $0 * claim.firstSteps }
-      let errors = try ConvergenceTests.errors(of: claim, on: flow, .halfLogSNR, steps: steps).errors
+      let errors = try ConvergenceTests.errors(of: claim, on: flow, .halfLogSNR, steps: steps).all
       let order = String(format: "%.1f", observedOrder(errors))
       return "| `\(claim.description)` | \(claim.order) | \(order) | \(claim.evaluations) | \(claim.source) |"
     }
