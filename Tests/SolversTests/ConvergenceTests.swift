@@ -34,6 +34,23 @@ import Testing
     let leading: [(steps: Int, error: Double)]
     /// The error of the limit they extrapolate to.
     let limit: Double
+
+    /// From what each number of steps misses.
+    init(of ends: [Tensor], _ order: Int, _ steps: [Int]) {
+      func sizes(_ errors: [Tensor]) -> [(steps: Int, error: Double)] {
+        zip(steps, errors).map { ($0, $1.abs().max().item) }
+      }
+      all = sizes(ends)
+      // 2^{p+1} e(h/2) − e(h) is c h^p where e(h) is c h^p + c′ h^{p+1}; an order below p it leaves as it is.
+      leading = sizes(zip(ends, ends.dropFirst()).map { pow(2, Double(order + 1)) * $1 - $0 })
+      // Richardson's extrapolation removes the powers from the order on, one by one.
+      var (table, power) = (ends, Double(order))
+      while table.count > 1 {
+        table = zip(table, table.dropFirst()).map { (pow(2, power) * $1 - $0) / (pow(2, power) - 1) }
+        power += 1
+      }
+      limit = table[0].abs().max().item
+    }
   }
 
   static func errors(
@@ -46,18 +63,7 @@ import Testing
     let exact = Tensor(flow.carry(points, from: near, to: to), shape: [5, 1])
     let denoiser = try flow.denoiser()
     let ends = steps.map { claim.run(start, spread.grid($0, flow.schedule, from, to), denoiser) - exact }
-    // 2^{p+1} e(h/2) − e(h) is c h^p where e(h) is c h^p + c′ h^{p+1}; an order below p it leaves as it is.
-    let leading = zip(ends, ends.dropFirst()).map { pow(2, Double(claim.order + 1)) * $1 - $0 }
-    // Richardson's extrapolation removes the powers from the order on, one by one.
-    var (table, power) = (ends, Double(claim.order))
-    while table.count > 1 {
-      table = zip(table, table.dropFirst()).map { (pow(2, power) * $1 - $0) / (pow(2, power) - 1) }
-      power += 1
-    }
-    func sizes(_ errors: [Tensor]) -> [(steps: Int, error: Double)] {
-      zip(steps, errors).map { ($0, $1.abs().max().item) }
-    }
-    return Errors(all: sizes(ends), leading: sizes(leading), limit: table[0].abs().max().item)
+    return Errors(of: ends, claim.order, steps)
   }
 
   /// The slope where there is one: above rounding.
