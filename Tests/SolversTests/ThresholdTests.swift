@@ -22,6 +22,16 @@ import Testing
     #expect(threshold(inside, .dynamic()).isIdentical(to: inside))
   }
 
+  @Test("several questions at once are kept in the range as one is, and the standard quantile is 0.995")
+  func several() {
+    let x = 3 * SplitMix(seed: 5).symmetric([2, 1000])
+    let field = ThresholdedDenoiser(Given(answer: x))
+    let answers = field.denoise([x, x], at: [1, 2])
+    #expect(answers.count == 2 && answers.allSatisfy { $0.isIdentical(to: field.denoise(x, at: 1)) })
+    #expect(field.denoise(x, at: 1).isIdentical(to: threshold(x, .dynamic(quantile: 0.995))))
+    #expect(!field.denoise(x, at: 1).isIdentical(to: threshold(x, .dynamic(quantile: 0.99))))
+  }
+
   @Test("Spec: C9.5d a fixed threshold cuts, a dynamic one cuts at a quantile of each sample and rescales it")
   func cuts() {
     let x = Tensor([0.5, -3, 2, 1, 0.1, 0.2, -0.4, 0.8], shape: [2, 2, 2])
