@@ -13,7 +13,7 @@ struct SampleCommand: ParsableCommand {
   @Option(
     help: """
       euler, heun, rk4, dopri5:rtol=1e-5,atol=1e-5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12 or \
-      -23:rtol=1e-3,atol=1e-3, dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, \
+      -23:rtol=0.05,atol=0.0078, dpm-solver++-1, -2s, -2m, -3s or -3m, unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, \
       exponential-heun, edict:p=0.93, bdia:gamma=1 or belm; those that remember take :start=single-step. With noise: \
       ddim:eta=1, ddpm:variance=small, euler-maruyama:share=1, reverse-diffusion, predictor-corrector:snr=0.16,count=1, \
       annealed-langevin:size=0.1,count=10, edm-heun:churn=40, sde-dpm-solver++-1 or -2m.
