@@ -52,6 +52,17 @@ import Testing
     expectClose(integrate(Self.world.start, along: Self.grid, with: .edmHeun, in: field), end, within: 1e-12)
   }
 
+  @Test("Heun's method in λ asks at the times of the grid themselves, and not at roundings of them")
+  func times() {
+    let field = SolverLaws.Listening(Self.world.denoiser)
+    for grid in [Self.grid, .uniform(40, over: field.schedule, from: 1, to: 1e-3)] {
+      for (t, s) in zip(grid.times, grid.times.dropFirst()) {
+        _ = integrate(Self.world.start, along: TimeGrid([t, s]), with: .heunInHalfLogSNR, in: field)
+        #expect(field.last?.time == s)
+      }
+    }
+  }
+
   /// The weights with which the polynomial through values at some `λ` is integrated over a step, by Simpson's rule.
   static func weights(_ nodes: [Double], _ frame: Frame, from t: Double, to s: Double) -> [Double] {
     let schedule = world.schedule
