@@ -14,7 +14,7 @@ struct DEISMultistepScheduler: DiffusersScheduler {
   enum Algorithm: String, Sendable { case deis }
   enum Variable: String, Sendable { case logarithm = "logrho" }
 
-  let way: HalfLogSNRWay
+  var way: HalfLogSNRWay
   let limit: EstimateLimit
   let orders: MultistepOrders
 
@@ -34,6 +34,14 @@ struct DEISMultistepScheduler: DiffusersScheduler {
   var head: Head { way.prediction.head }
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
+
+  func dynamicallyShifted(by mu: Double) -> Self? {
+    way.dynamicallyShifted(by: mu).map {
+      var copy = self
+      copy.way = $0
+      return copy
+    }
+  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     let (timesteps, sigmas) = way.grid(steps)

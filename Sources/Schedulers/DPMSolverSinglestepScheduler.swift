@@ -7,7 +7,7 @@ import ScorefieldTensorCore
 /// DPM-Solver and DPM-Solver++ in singlestep form: the steps of a group go from its start, each by one estimate more.
 struct DPMSolverSinglestepScheduler: DiffusersScheduler {
   static let className = "DPMSolverSinglestepScheduler"
-  let way: HalfLogSNRWay
+  var way: HalfLogSNRWay
   let limit: EstimateLimit
   let settings: DPMSolverSettings
   let isLowAtEnd: Bool
@@ -25,6 +25,14 @@ struct DPMSolverSinglestepScheduler: DiffusersScheduler {
   var head: Head { way.prediction.head }
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
+
+  func dynamicallyShifted(by mu: Double) -> Self? {
+    way.dynamicallyShifted(by: mu).map {
+      var copy = self
+      copy.way = $0
+      return copy
+    }
+  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     let (timesteps, sigmas) = way.grid(steps)

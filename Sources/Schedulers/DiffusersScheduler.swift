@@ -14,6 +14,10 @@ protocol DiffusersScheduler: Sendable {
   var head: Head { get }
   var limit: EstimateLimit { get }
   var clock: ModelClock { get }
+  /// The scheduler of an image that has its own shift `μ`, or nil where there is no such thing.
+  func dynamicallyShifted(by mu: Double) -> Self?
+  /// Whether there is no way without one.
+  var needsShift: Bool { get }
   /// The way of a number of steps, which is at least 1 and fits the class.
   func plan(_ steps: Int, eta: Double) -> SamplingPlan
   /// The numbers of steps there can be.
@@ -22,6 +26,8 @@ protocol DiffusersScheduler: Sendable {
 
 extension DiffusersScheduler {
   var limit: EstimateLimit { .none }
+  var needsShift: Bool { false }
+  func dynamicallyShifted(by mu: Double) -> Self? { nil }
 }
 
 /// A way from the noise to the data, and how it is gone.

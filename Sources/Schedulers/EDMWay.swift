@@ -27,11 +27,7 @@ struct EDMWay: Sendable {
   /// The network's own output; "v_prediction" is its negative.
   var head: Head {
     let head = Head.edm(sigmaData: sigmaData)
-    guard prediction == .v else { return head }
-    return Head { kernel in
-      let target = head.target(kernel)
-      return Head.Target(data: -target.data, noise: -target.noise, scale: target.scale)
-    }
+    return prediction == .v ? head.negated : head
   }
 
   var clock: ModelClock { .logarithm(0.25, sigmaData: sigmaData) }

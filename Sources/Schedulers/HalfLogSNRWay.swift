@@ -11,7 +11,9 @@ struct HalfLogSNRWay: Sendable {
   let levels: SigmaSpacing.Choice
   let prediction: Prediction
   /// The shift of the straight path, or nil where the levels are those of the table.
-  let flowShift: Double?
+  var flowShift: Double?
+  /// Whether an image may have another.
+  let hasDynamicShift: Bool
   /// `λ` below which no timestep begins.
   var clippedBelow = -Double.infinity
 
@@ -42,10 +44,16 @@ struct HalfLogSNRWay: Sendable {
     if isFlow, levels.spacing != nil {
       throw file.refusal("use_flow_sigmas", "stands beside other levels", repair: "keep one of them")
     }
-    try file.require(
-      "use_dynamic_shifting", false, because: "needs the size of an image", repair: "use 'flow_shift' instead")
-    file.ignore("time_shift_type")
+    hasDynamicShift = try DynamicShift(&file, among: [.exponential]) != nil && isFlow
     if clips { clippedBelow = try file.number("lambda_min_clipped", -.infinity, in: -(.infinity)...1e9) }
+  }
+
+  /// The way of an image's own shift, or nil where the file has none.
+  func dynamicallyShifted(by mu: Double) -> Self? {
+    guard hasDynamicShift, let shift = DynamicShift.exponential.factor(mu) else { return nil }
+    var copy = self
+    copy.flowShift = shift
+    return copy
   }
 
   /// The level of a `σ`.

@@ -5,8 +5,8 @@ import ScorefieldPaths
 enum ModelClock: Sendable {
   /// The index of a training step.
   case index(NoiseTable)
-  /// A multiple of `σ` on the straight path.
-  case flow(Int)
+  /// A multiple of `σ` on the straight path, or of `α`.
+  case flow(Int, isInverted: Bool = false)
   /// A multiple of `log σ` of `x/α`, whose input is divided by `√(σ² + σ_d²)`.
   case logarithm(Double, sigmaData: Double)
 
@@ -25,7 +25,9 @@ enum ModelClock: Sendable {
     }
     switch self {
     case .index: return (inRange(timestep), 1)
-    case .flow(let count): return (inRange(timestep / Double(count)), 1)
+    case .flow(let count, let isInverted):
+      let sigma = timestep / Double(count)
+      return (inRange(isInverted ? 1 - sigma : sigma), 1)
     case .logarithm(let factor, let sigmaData):
       let sigma = Double.exp(timestep / factor)
       return (inRange(sigma), (sigma * sigma + sigmaData * sigmaData).squareRoot())

@@ -3,6 +3,16 @@ import ScorefieldArrays
 import ScorefieldFields
 import ScorefieldPaths
 
+extension Head {
+  /// The negative of what this head predicts.
+  var negated: Head {
+    Head { kernel in
+      let target = target(kernel)
+      return Target(data: -target.data, noise: -target.noise, scale: target.scale)
+    }
+  }
+}
+
 /// What a model was trained to predict, by the name a file has for it.
 enum Prediction: String, Sendable {
   case epsilon, sample

@@ -54,10 +54,31 @@ public struct SchedulerConfiguration: Sendable {
   ///
   /// - Parameters:
   ///   - steps: What diffusers calls `num_inference_steps`.
-  ///   - eta: What its DDIM is passed at every step: the share of fresh noise.
+  ///   - eta: What its DDIM is passed at every step: the share of fresh noise. Other classes know none.
+  ///   - mu: The shift of an image, where the file says `use_dynamic_shifting`; what pipelines pass to `set_timesteps`.
   /// - Returns: The sampler.
-  /// - Throws: Where the class cannot go that number of steps, or a prediction does not tell the data where it starts.
-  public func sampler(steps: Int, eta: Double = 0) throws(ArrayFileError) -> DiffusersSampler {
+  /// - Throws: Where the class cannot go that number of steps, has no use for `eta` or `mu` or needs it, or a prediction does
+  ///   not tell the data where it starts.
+  public func sampler(steps: Int, eta: Double = 0, mu: Double? = nil) throws(ArrayFileError) -> DiffusersSampler {
+    guard eta == 0 || scheduler is DDIMScheduler else {
+      throw ArrayFileError(path, .badData, "\(className) has no eta", repair: "leave it out, or use 'DDIMScheduler'")
+    }
+    guard eta >= 0, eta.isFinite else {
+      throw ArrayFileError(path, .badData, "eta \(eta) is no share of noise", repair: "use 0 or a positive number")
+    }
+    var scheduler = scheduler
+    if let mu {
+      guard let shifted = scheduler.dynamicallyShifted(by: mu) else {
+        throw ArrayFileError(
+          path, .badData, "has no levels that mu \(mu) could shift",
+          repair: "use one from 0.1 to 10 where 'use_dynamic_shifting' is true, and none elsewhere")
+      }
+      scheduler = shifted
+    } else if scheduler.needsShift {
+      throw ArrayFileError(
+        path, .badData, "'use_dynamic_shifting' = true leaves the shift to the size of an image",
+        repair: "give its mu, or use false and a fixed 'shift'")
+    }
     guard scheduler.steps.contains(steps) else {
       throw ArrayFileError(
         path, .badData, "\(className) does not go \(steps) steps with these settings",

@@ -12,7 +12,7 @@ struct UniPCMultistepScheduler: DiffusersScheduler {
   /// `B(h)`.
   enum Variant: String, Sendable { case bh1, bh2 }
 
-  let way: HalfLogSNRWay
+  var way: HalfLogSNRWay
   let limit: EstimateLimit
   let order: Int
   let predictsData: Bool
@@ -53,6 +53,15 @@ struct UniPCMultistepScheduler: DiffusersScheduler {
   var head: Head { way.prediction.head }
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
+  var needsShift: Bool { way.hasDynamicShift }
+
+  func dynamicallyShifted(by mu: Double) -> Self? {
+    way.dynamicallyShifted(by: mu).map {
+      var copy = self
+      copy.way = $0
+      return copy
+    }
+  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     let (timesteps, sigmas) = grid(steps)

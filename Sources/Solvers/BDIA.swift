@@ -8,7 +8,7 @@ import ScorefieldTensorCore
 /// Towards the noise the equation is solved for `x_{i−1}`, so the way back along the same times is exact to rounding, but
 /// rounding grows by `1/γ` with every step. The first step is DDIM.
 ///
-/// - Order: 2 where `γ` is 1, else 1. One denoiser evaluation per step.
+/// - Order: 2 where `γ` is 1, else 1 towards the data. One denoiser evaluation per step.
 ///
 /// Source: Zhang, Lewis & Kleijn 2023, arXiv:2307.10829, eq. 17.
 public struct BDIA: Solver {

@@ -18,6 +18,15 @@ public enum Clock: Sendable, CaseIterable {
     }
   }
 
+  /// The time at which this variable has a value.
+  func time(at value: Double, on schedule: any NoiseSchedule) -> Double {
+    switch self {
+    case .time: value
+    case .halfLogSNR: schedule.time(atHalfLogSNR: value)
+    case .noiseToSignal: schedule.time(atNoiseToSignal: value)
+    }
+  }
+
   func value(atNoiseToSignal ratio: Double, on schedule: any NoiseSchedule) -> Double {
     switch self {
     case .time: schedule.time(atNoiseToSignal: ratio)

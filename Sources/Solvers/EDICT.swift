@@ -6,9 +6,10 @@ import ScorefieldTensorCore
 ///     x̃ = a x + b ε̂(y),   ỹ = a y + b ε̂(x̃),   x_s = p x̃ + (1 − p) ỹ,   y_s = p ỹ + (1 − p) x_s
 ///
 /// Towards the noise a step is the inverse of that towards the data, so the way back along the same times is exact to
-/// rounding. The second state is the memory; at first it is the state itself.
+/// rounding. The second state is the memory; at first it is the state itself. What two states differ by, a step towards the
+/// data multiplies by `p²` and one towards the noise by `1/p²`: a way back, and no encoder by ever more steps.
 ///
-/// - Order: 1. Two denoiser evaluations per step.
+/// - Order: 1, towards the data. Two denoiser evaluations per step.
 ///
 /// Source: Wallace, Gokul & Naik 2022, arXiv:2211.12446, eq. 12–15.
 public struct EDICT: Solver {

@@ -16,6 +16,8 @@ public struct EulerMaruyama: Solver {
   /// `γ`, at a level.
   public let diffusion: @Sendable (PerturbationKernel) -> Double
   public let noise: NoiseSource
+  /// The end of the step that adds no noise, where there is one.
+  public private(set) var lastTime: Double?
 
   /// The SDE of `γ = share · g`: 1 is the reverse SDE, 0 the flow.
   public init(share: Double = 1, noise: NoiseSource) {
@@ -26,6 +28,13 @@ public struct EulerMaruyama: Solver {
   /// The SDE of any `γ(t) ≥ 0`.
   public init(noise: NoiseSource, diffusion: @escaping @Sendable (PerturbationKernel) -> Double) {
     (self.noise, self.diffusion) = (noise, diffusion)
+  }
+
+  /// The method whose last step on a grid adds no noise, which would only blur the samples.
+  public func withoutLastNoise(on grid: TimeGrid) -> Self {
+    var copy = self
+    copy.lastTime = grid.last
+    return copy
   }
 
   public func makeMemory() -> NoiseStream { NoiseStream(noise) }
@@ -44,6 +53,6 @@ public struct EulerMaruyama: Solver {
     // −½ γ² ∇ log p = ½ (γ²/σ) ε̂.
     let gain = now.sigmaRate + 0.5 * gamma * gamma / now.sigma
     let mean = x - h * (now.alphaRate * data + gain * noise)
-    return gamma == 0 ? mean : mean + (gamma * h.squareRoot()) * memory.draw(like: x)
+    return gamma == 0 || s == lastTime ? mean : mean + (gamma * h.squareRoot()) * memory.draw(like: x)
   }
 }

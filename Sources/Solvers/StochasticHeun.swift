@@ -11,7 +11,7 @@ import ScorefieldTensorCore
 ///
 /// In `y = x/α` and `k = σ/α`, where every schedule is EDM's. Noise is not raised beyond the schedule's range.
 ///
-/// - Order: 2 without churn. Two denoiser evaluations per step, one for a last step to `k_s = 0`, which gives `x̂₀`.
+/// - Order: 2, with churn in distribution: noise is raised exactly. Two denoiser evaluations per step, one for a last step to `k_s = 0`, which gives `x̂₀`.
 ///
 /// Source: Karras et al. 2022, arXiv:2206.00364, algorithm 2.
 public struct StochasticHeun: Solver {

@@ -5,7 +5,7 @@ steps and what a pipeline passes to every step. The initial noise is unit(seed, 
 unit(seed + n, ...), n = 1, 2, ...; where the package asks a Brownian motion in sigma for its normalised increments, the two of one
 step share their first part, as they do there.
 
-    cases (metadata)          [{"config": ..., "steps": n, "eta": ...}, ...]
+    cases (metadata)          [{"config": ..., "steps": n, "eta": ..., "mu": ...}, ...]
     samples [cases, 4, 2, 1, 2]
     precise                   in float64 behind the tables, whose roots and logarithms are rounded once
     timesteps                 those of `precise`, of all cases, one after the other; counts [cases] says how many each has
@@ -114,9 +114,11 @@ def model(config):
         count = config.get("num_train_timesteps", 1000)
 
         def predict(x, t):
-            sigma = min(max(t / count, 1e-5), 1 - 1e-5)
+            inverted = config.get("invert_sigmas", False)
+            sigma = min(max(1 - t / count if inverted else t / count, 1e-5), 1 - 1e-5)
             x0 = data(x, 1 - sigma, sigma)
-            return (x - (1 - sigma) * x0) / sigma - x0
+            velocity = (x - (1 - sigma) * x0) / sigma - x0
+            return -velocity if inverted else velocity
 
     else:
         logs = 0.5 * np.cumsum(np.log1p(-variances(config)))
@@ -185,7 +187,7 @@ def run(case, seed):
     kind = getattr(diffusers, name, None) or getattr(brownian, name)
 
     def ready(scheduler):
-        scheduler.set_timesteps(case["steps"])
+        scheduler.set_timesteps(case["steps"], **({"mu": case["mu"]} if "mu" in case else {}))
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(0)
         return scheduler
@@ -223,9 +225,10 @@ thresholds = {"thresholding": True, "dynamic_thresholding_ratio": 0.7, "sample_m
 
 
 def cases():
-    def case(name, steps, eta=None, **config):
+    def case(name, steps, eta=None, mu=None, **config):
         made = {"config": {"_class_name": f"{name}Scheduler", **config}, "steps": steps}
-        return made if eta is None else made | {"eta": eta}
+        passed = {"eta": eta, "mu": mu}
+        return made | {key: value for key, value in passed.items() if value is not None}
 
     for (name, kinds), steps, spacing in itertools.product(discrete.items(), counts, spacings):
         for kind in kinds:
@@ -327,6 +330,15 @@ def cases():
         yield case("FlowMatchEulerDiscrete", steps, stochastic_sampling=True)
         for table in tables:
             yield case("FlowMatchEulerDiscrete", steps, shift=2.0, **table)
+        for more in [{}, {"time_shift_type": "linear"}, {"shift_terminal": 0.05}, {"use_karras_sigmas": True}, {"invert_sigmas": True}]:
+            yield case("FlowMatchEulerDiscrete", steps, mu=1.15, use_dynamic_shifting=True, shift=3.0, **more)
+        yield case("FlowMatchEulerDiscrete", steps, invert_sigmas=True)
+        yield case("FlowMatchEulerDiscrete", steps, invert_sigmas=True, shift=3.0, use_exponential_sigmas=True)
+        for name in ["DEISMultistep", "DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep"]:
+            flow = dict(use_dynamic_shifting=True, use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=2.0)
+            yield case(name, steps, mu=0.7, **flow)
+            if name != "UniPCMultistep":
+                yield case(name, steps, **flow)
         yield case("FlowMatchHeunDiscrete", steps, shift=3.0)
         yield case("CMStochasticIterative", steps, clip_denoised=False, s_noise=0.8, rho=5.0, sigma_data=0.7)
     yield case("CMStochasticIterative", 1)

@@ -8,7 +8,7 @@ import Testing
   struct Case: Decodable, Sendable {
     let config: [String: Value]
     let steps: Int
-    let eta: Double?
+    let eta, mu: Double?
 
     var className: String {
       if case .text(let name) = config["_class_name"] { return name }
@@ -124,13 +124,16 @@ import Testing
     }
     let isFlow = entry.className.hasPrefix("Flow") || kind == "flow_prediction"
     let count = number("num_train_timesteps", 1000)
-    return { x, t in
-      let time = isFlow ? min(max(t / count, 1e-5), 1 - 1e-5) : t
+    var isInverted = false
+    if case .flag(true) = entry.config["invert_sigmas"] { isInverted = true }
+    let direction: Double = isInverted ? -1 : 1
+    return { [isInverted] x, t in
+      let time = isFlow ? min(max(isInverted ? 1 - t / count : t / count, 1e-5), 1 - 1e-5) : t
       let (alpha, sigma) = (model.schedule.alpha(time), model.schedule.sigma(time))
       let data = model.denoise(x, at: time)
       let noise = (x - alpha * data) / sigma
       switch isFlow ? "flow" : kind {
-      case "flow": return noise - data
+      case "flow": return direction * (noise - data)
       case "v_prediction": return alpha * noise - sigma * data
       case "sample": return data
       default: return noise
@@ -167,7 +170,7 @@ import Testing
       guard entry.className == className else { continue }
       let configuration = try Self.configuration(entry.json)
       #expect(configuration.unknownKeys.isEmpty, "\(entry.json)")
-      let sampler = try configuration.sampler(steps: entry.steps, eta: entry.eta ?? 0)
+      let sampler = try configuration.sampler(steps: entry.steps, eta: entry.eta ?? 0, mu: entry.mu)
       let expected = timesteps[offset..<offset + counts[index]]
       #expect(sampler.timesteps.count == expected.count, "\(entry.json), \(entry.steps) steps")
       found.timesteps = max(found.timesteps, zip(sampler.timesteps, expected).map { abs($0 - $1) }.max() ?? 0)

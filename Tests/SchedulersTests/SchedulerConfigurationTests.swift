@@ -60,7 +60,15 @@ import Testing
       ),
       (
         #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#,
-        "'use_dynamic_shifting' = true needs the size of an image; use a fixed 'shift' instead"
+        "'use_dynamic_shifting' = true leaves the shift to the size of an image; give its mu, or use false and a fixed 'shift'"
+      ),
+      (
+        #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": true, "stochastic_sampling": true}"#,
+        "'invert_sigmas' = true takes the noise for the data in 'stochastic_sampling'; use one of them"
+      ),
+      (
+        #"{"_class_name": "DEISMultistepScheduler", "time_shift_type": "linear"}"#,
+        "'time_shift_type' = 'linear' is nothing DEISMultistepScheduler can do here; use 'exponential'"
       ),
       (
         #"{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}"#,
@@ -93,6 +101,64 @@ import Testing
     ])
   func refused(_ json: String, _ expected: String) {
     #expect(sentence(json) == "scheduler_config.json: \(expected)")
+  }
+
+  @Test(
+    "what a run is passed and its class has no use for is refused",
+    arguments: [
+      (
+        #"{"_class_name": "PNDMScheduler"}"#, 0.5, nil,
+        "PNDMScheduler has no eta; leave it out, or use 'DDIMScheduler'"
+      ),
+      (#"{"_class_name": "DDIMScheduler"}"#, -1, nil, "eta -1.0 is no share of noise; use 0 or a positive number"),
+      (
+        #"{"_class_name": "DDIMScheduler"}"#, 0, 1.15,
+        "has no levels that mu 1.15 could shift; use one from 0.1 to 10 where 'use_dynamic_shifting' is true, and none "
+          + "elsewhere"
+      ),
+      (
+        #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true, "time_shift_type": "linear"}"#,
+        0, -1,
+        "has no levels that mu -1.0 could shift; use one from 0.1 to 10 where 'use_dynamic_shifting' is true, and none "
+          + "elsewhere"
+      ),
+    ] as [(String, Double, Double?, String)])
+  func passed(_ json: String, _ eta: Double, _ mu: Double?, _ expected: String) {
+    let error = #expect(throws: ArrayFileError.self) {
+      try DiffusersTests.configuration(json).sampler(steps: 5, eta: eta, mu: mu)
+    }
+    #expect(error?.description == "scheduler_config.json: \(expected)")
+  }
+
+  @Test("the shift of an image is e^μ or μ, in place of the file's")
+  func dynamicShift() throws {
+    func levels(_ text: String, _ mu: Double?) throws -> [Double] {
+      try DiffusersTests.configuration(#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3\#(text)}"#)
+        .sampler(steps: 4, mu: mu).timesteps
+    }
+    let dynamic = #", "use_dynamic_shifting": true"#
+    let linear = dynamic + #", "time_shift_type": "linear""#
+    let expected = [1.0, 0.667, 0.334, 0.001].map { 2e3 * $0 / (1 + $0) }
+    for (a, b) in zip(try levels(dynamic, log(2)), expected) { #expect(abs(a - b) < 1e-4) }
+    for (a, b) in zip(try levels(linear, 2), expected) { #expect(abs(a - b) < 1e-4) }
+    #expect(try levels("", nil)[1] > expected[1])
+  }
+
+  @Test("levels of the other direction make the same samples of the same model asked backwards")
+  func inverted() throws {
+    let model = DiffusersTests.Model(base: GaussianMixtureDenoiser(try DiffusersTests.mixture.get(), on: .flowMatching))
+    let start = SplitMix(seed: 3).unit(DiffusersTests.shape)
+    func sampler(_ inverted: Bool) throws -> DiffusersSampler {
+      try DiffusersTests.configuration(
+        #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": \#(inverted)}"#
+      ).sampler(steps: 6)
+    }
+    let (plain, other) = (try sampler(false), try sampler(true))
+    for (a, b) in zip(plain.timesteps, other.timesteps) { #expect(abs(a + b - 1000) < 1e-9) }
+    expectClose(
+      other.sample(model, from: start, noise: .seed(1)).samples,
+      plain.sample(model, from: start, noise: .seed(1)).samples,
+      within: 1e-12)
   }
 
   @Test("names of another class's methods mean what diffusers takes them for")

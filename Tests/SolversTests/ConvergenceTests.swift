@@ -23,10 +23,39 @@ import Testing
   /// Points near the data.
   static let points = [-2.3, -1.6, 0.7, 1.1, 2.5]
 
-  /// Errors of ever more steps, each twice the last, and that of the limit they extrapolate to.
+  /// What ever more steps, each time twice as many, miss.
+  struct Errors {
+    /// The largest errors.
+    let all: [(steps: Int, error: Double)]
+    /// Their leading terms.
+    ///
+    /// Errors are sums of powers of the step from the order on. Where the first two are of opposite sign an error crosses
+    /// zero, near which its slope says nothing; two errors tell the first power apart.
+    let leading: [(steps: Int, error: Double)]
+    /// The error of the limit they extrapolate to.
+    let limit: Double
+
+    /// From what each number of steps misses.
+    init(of ends: [Tensor], _ order: Int, _ steps: [Int]) {
+      func sizes(_ errors: [Tensor]) -> [(steps: Int, error: Double)] {
+        zip(steps, errors).map { ($0, $1.abs().max().item) }
+      }
+      all = sizes(ends)
+      // 2^{p+1} e(h/2) − e(h) is c h^p where e(h) is c h^p + c′ h^{p+1}; an order below p it leaves as it is.
+      leading = sizes(zip(ends, ends.dropFirst()).map { pow(2, Double(order + 1)) * $1 - $0 })
+      // Richardson's extrapolation removes the powers from the order on, one by one.
+      var (table, power) = (ends, Double(order))
+      while table.count > 1 {
+        table = zip(table, table.dropFirst()).map { (pow(2, power) * $1 - $0) / (pow(2, power) - 1) }
+        power += 1
+      }
+      limit = table[0].abs().max().item
+    }
+  }
+
   static func errors(
     of claim: SolverClaim, on flow: LineFlow, _ spread: Spread, backwards: Bool = false, steps: [Int]
-  ) throws -> (errors: [(steps: Int, error: Double)], limit: Double) {
+  ) throws -> Errors {
     let near = flow.schedule.time(atNoiseToSignal: spread.ratios.near)
     let far = flow.schedule.time(atNoiseToSignal: spread.ratios.far)
     let (from, to) = backwards ? (near, far) : (far, near)
@@ -34,13 +63,7 @@ import Testing
     let exact = Tensor(flow.carry(points, from: near, to: to), shape: [5, 1])
     let denoiser = try flow.denoiser()
     let ends = steps.map { claim.run(start, spread.grid($0, flow.schedule, from, to), denoiser) - exact }
-    // Richardson's extrapolation: errors are sums of the powers of h from the order on.
-    var (table, power) = (ends, Double(claim.order))
-    while table.count > 1 {
-      table = zip(table, table.dropFirst()).map { (pow(2, power) * $1 - $0) / (pow(2, power) - 1) }
-      power += 1
-    }
-    return (zip(steps, ends).map { ($0, $1.abs().max().item) }, table[0].abs().max().item)
+    return Errors(of: ends, claim.order, steps)
   }
 
   /// The slope where there is one: above rounding.
@@ -51,10 +74,10 @@ import Testing
   static func check(_ claim: SolverClaim, _ schedule: any NoiseSchedule, backwards: Bool = false, steps: [Int]) throws {
     for flow in [LineFlow.gauss(on: schedule), .mixture(on: schedule)] {
       for spread in Spread.allCases {
-        let (errors, limit) = try errors(of: claim, on: flow, spread, backwards: backwards, steps: steps)
-        let order = order(errors)
+        let errors = try errors(of: claim, on: flow, spread, backwards: backwards, steps: steps)
+        let order = order(errors.leading)
         #expect(order > Double(claim.order) - 0.2, "\(flow.means), \(spread): observed \(order), \(errors)")
-        #expect(limit < 1e-8, "\(flow.means), \(spread): the limit is \(limit) off")
+        #expect(errors.limit < 1e-8, "\(flow.means), \(spread): the limit is \(errors.limit) off")
       }
     }
   }
@@ -69,9 +92,10 @@ import Testing
     "Spec: BA.1 C9.6 orders and limits are as claimed on every kind of schedule, towards the data and back",
     .tags(.slow), .whenAllTestsRun, arguments: SolverClaim.all + SolverClaim.variants, ["vp", "edm", "flow"])
   func orderEverywhere(_ claim: SolverClaim, _ name: String) throws {
-    for backwards in [false, true] {
+    for backwards in claim.isForTheDataOnly ? [false] : [false, true] {
       try Self.check(
-        claim, NamedSchedule.named(name), backwards: backwards, steps: [2, 4, 8, 16, 32].map { $0 * claim.firstSteps })
+        claim, NamedSchedule.named(name), backwards: backwards,
+        steps: [1, 2, 4, 8, 16, 32].map { $0 * claim.firstSteps })
     }
   }
 

@@ -37,6 +37,22 @@ import Testing
     #expect(distance(back, world.start) < 1e-12 * pow(0.9, -20))
   }
 
+  @Test("what edict's two states differ by shrinks by p² towards the data and grows by 1/p² towards the noise")
+  func growth() {
+    let edict = EDICT(mixing: 0.9)
+    // Noise that is the same everywhere moves both states alike; a step in another field sets them apart.
+    let same = SolverLaws.PolynomialNoise(degree: 0)
+    for (end, factor) in [(1.8, 0.81), (2.2, 1 / 0.81)] {
+      var memory = edict.makeMemory()
+      let x = edict.step(
+        Tensor(rows: [[0.5, -0.25]]), from: 2.5, to: 2, in: PlaneFlow.edm.denoiser, memory: &memory)
+      let before = x - memory.partner!
+      #expect(before.abs().min().item > 1e-3)
+      let after = edict.step(x, from: 2, to: end, in: same, memory: &memory) - memory.partner!
+      expectClose(after, factor * before, within: 1e-13)
+    }
+  }
+
   @Test("plain inversion comes back the nearer the more steps there are, to the method's order")
   func plain() {
     let world = PlaneFlow.vp
@@ -62,7 +78,8 @@ import Testing
     func ddim(_ x: Tensor, _ i: Int, _ j: Int, along noise: Tensor) -> Tensor {
       (k[j].alpha / k[i].alpha) * x + (k[j].sigma - k[i].sigma * k[j].alpha / k[i].alpha) * noise
     }
-    // EDICT, p = 0.8.
+    // EDICT, p = 0.8, where the standard is the paper's 0.93.
+    #expect(EDICT().mixing == 0.93 && BDIA().weight == 1)
     let edict = EDICT(mixing: 0.8)
     var pair = edict.makeMemory()
     let found = edict.step(x, from: times[0], to: times[1], in: field, memory: &pair)

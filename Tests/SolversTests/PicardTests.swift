@@ -91,6 +91,8 @@ import Testing
     check(.uniPC(3))
     check(.pndm)
     check(.edmHeun)
+    // It asks twice at one time.
+    check(.edict)
     let heun = PicardIteration(
       from: world.start, along: grid, with: .heun, in: world.denoiser, window: window, settling: .squaredDistance(0)
     ).integrated()
@@ -184,6 +186,59 @@ import Testing
     #expect(PicardTolerance.squaredDistance(0.1801).holds(change, beside: kernel))
     #expect(!PicardTolerance.squaredDistance(0.1799).holds(change, beside: kernel))
     #expect(!PicardTolerance.squaredDistance(1).holds(change * Double.nan, beside: kernel))
+  }
+
+  @Test("Spec: C9.8b states count as settled beside the noise of their own times")
+  func ownNoise() {
+    let (world, bound) = (PlaneFlow.edm, 0.01)
+    let grid = world.halfLogSNRGrid(24)
+    var before = Array(repeating: world.start, count: 25)
+    var partial = 0
+    for round in PicardIteration(
+      from: world.start, along: grid, with: .ddim, in: world.denoiser, window: 12, settling: .relativeToNoise(bound))
+    {
+      let width = round.states.count - 1
+      let moved = (1..<width).first { j in
+        let change = (round.states[j] - before[round.first + j]).squared().mean(-1).max().item.squareRoot()
+        return change > bound * grid.times[round.first + j]
+      }
+      #expect(round.settled == moved ?? width)
+      if round.settled > 1, round.settled < width { partial += 1 }
+      before.replaceSubrange(round.first..., with: round.states)
+      // New states begin where the window's last one is.
+      before += Array(repeating: round.states[width], count: 25 - before.count)
+    }
+    #expect(partial > 0)
+  }
+
+  @Test("Spec: C9.8c rounds of the trapezoidal rule are those of its formula, beside the noise of each time")
+  func trapezoidRounds() {
+    let (world, bound, window) = (PlaneFlow.edm, 1e-3, 6)
+    let grid = world.halfLogSNRGrid(20)
+    let flow = ProbabilityFlow(world.denoiser)
+    var states = Array(repeating: world.start, count: 21)
+    var (first, rounds, evaluations) = (0, 0, 0)
+    while first < 20 {
+      let width = min(window, 20 - first)
+      let velocities = (0...width).map { flow.velocity(states[first + $0], at: grid.times[first + $0]) }
+      var (sum, settled, isSettling) = (states[first], 0, true)
+      for j in 1...width {
+        let h = grid.times[first + j] - grid.times[first + j - 1]
+        sum = sum + (0.5 * h) * (velocities[j - 1] + velocities[j])
+        let change = (sum - states[first + j]).squared().mean(-1).max().item.squareRoot()
+        isSettling = isSettling && change <= bound * grid.times[first + j]
+        if isSettling { settled = j }
+        states[first + j] = sum
+      }
+      for k in (first + width + 1)..<max(21, first + width + 1) { states[k] = sum }
+      first += settled
+      rounds += 1
+      evaluations += width + 1
+    }
+    let found = TrapezoidIteration(window: window, settling: .relativeToNoise(bound))
+      .integrated(world.start, along: grid, in: world.denoiser)
+    #expect(found.rounds == rounds && found.evaluations == evaluations, "\(found.rounds), \(rounds)")
+    expectClose(found.state, states[20], within: 1e-12)
   }
 
   @Test("Spec: C9.8b a network answers a whole window in one evaluation, as it answers each")

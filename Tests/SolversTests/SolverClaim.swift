@@ -12,6 +12,8 @@ struct SolverClaim: Sendable, CustomStringConvertible {
   var firstSteps = 20
   /// Whether it asks for the velocity, which has no value where there is no noise.
   var asksForVelocity = false
+  /// Whether towards the noise it only undoes its own steps: what did not come from there grows with every step.
+  var isForTheDataOnly = false
   let run: @Sendable (Tensor, TimeGrid, any Denoiser) -> Tensor
   /// The end from the flow's own states at the first times, as many as the method remembers.
   let runFrom: @Sendable ([Tensor], TimeGrid, any Denoiser) -> Tensor
@@ -57,6 +59,12 @@ struct SolverClaim: Sendable, CustomStringConvertible {
   /// Statistics that are smooth, and no model's own: orders do not depend on them.
   static let statistics = StatisticsFormula.scalar.statistics(over: -8...8, nodes: 3201)
 
+  var towardsTheDataOnly: SolverClaim {
+    var copy = self
+    copy.isForTheDataOnly = true
+    return copy
+  }
+
   static let ddim = denoiser("ddim", 1, 1, .ddim, "Song et al. 2021, arXiv:2010.02502")
 
   /// Every deterministic method; laws and the guide's table run over this list.
@@ -75,7 +83,7 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("dpm-solver-3", 3, 3, .dpmSolver3, "Lu et al. 2022, arXiv:2206.00927"),
     .denoiser("dpm-solver++-1", 1, 1, .dpmSolverPlusPlus1, "Lu et al. 2022, arXiv:2211.01095"),
     .denoiser("dpm-solver++-2s", 2, 2, .dpmSolverPlusPlus2S, "Lu et al. 2022, arXiv:2211.01095"),
-    .denoiser("dpm-solver++-2m", 2, 1, .dpmSolverPlusPlus2M, "Lu et al. 2022, arXiv:2211.01095"),
+    .denoiser("dpm-solver++-2m", 2, 1, .dpmSolverPlusPlus2M, "Lu et al. 2022, arXiv:2211.01095").finer,
     .denoiser(
       "dpm-solver++-3m", 3, 1, .dpmSolverPlusPlus3M, "Lu et al. 2022, arXiv:2211.01095"),
     .denoiser("dpm-solver++-3s", 3, 3, .dpmSolverPlusPlus3S, "Lu et al. 2022, arXiv:2211.01095"),
@@ -87,7 +95,8 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("pndm", 2, 1, .pndm, "Liu et al. 2022, arXiv:2202.09778").finer,
     .denoiser("ipndm", 2, 1, .ipndm, "Zhang & Chen 2023, arXiv:2204.13902").finer,
     .denoiser("edm-heun", 2, 2, .edmHeun, "Karras et al. 2022, arXiv:2206.00364"),
-    .denoiser("edict", 1, 2, .edict, "Wallace et al. 2022, arXiv:2211.12446").finer.finer.finer,
+    .denoiser("edict", 1, 2, .edict, "Wallace et al. 2022, arXiv:2211.12446").finer.finer.finer
+      .towardsTheDataOnly,
     .denoiser("bdia", 2, 1, .bdia, "Zhang et al. 2023, arXiv:2307.10829").finer,
     .denoiser("belm", 2, 1, .belm, "Wang et al. 2024, arXiv:2410.07273"),
     .denoiser("heun-lambda", 2, 2, .heunInHalfLogSNR, "Heun's method in half log-SNR"),
@@ -114,13 +123,13 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("dpm-solver-2, γ = 1/4", 2, 2, .dpmSolver2(node: 0.25)),
     .denoiser("dpm-solver-2, γ = 1/2", 2, 2, .dpmSolver2(node: 0.5)),
     .denoiser("dpm-solver-2, γ = 1", 2, 2, .dpmSolver2(node: 1)),
-    .denoiser("dpm-solver++-2m, exact", 2, 1, .dpmSolverPlusPlus2MExact),
+    .denoiser("dpm-solver++-2m, exact", 2, 1, .dpmSolverPlusPlus2MExact).finer,
     .denoiser("dpm-solver++-2s, r = 1/4", 2, 2, .dpmSolverPlusPlus2S(node: 0.25)),
     .denoiser("unipc-3, single-step start", 4, 1, UniPC(3, start: .singleStep)).finer.finer,
     .denoiser("unipc-2, B₁", 3, 1, UniPC(2, slopeWeight: .h)),
     .denoiser("unipc-3 of the noise, B₁", 3, 1, UniPC(3, .noise, slopeWeight: .h)),
     .denoiser("exponential Heun of the data", 2, 2, ExponentialHeun(.data)),
-    .denoiser("bdia, γ = 1/2", 1, 1, BDIA(weight: 0.5)).finer,
+    .denoiser("bdia, γ = 1/2", 1, 1, BDIA(weight: 0.5)).finer.towardsTheDataOnly,
     .denoiser("dpm-solver-12", 2, 2, .dpmSolver12),
     .denoiser("dpm-solver-23", 3, 3, .dpmSolver23),
   ]

@@ -138,6 +138,24 @@ import Testing
     #expect(abs(m - exact.mean) < 1e-8 && abs(v - exact.variance) < 1e-8, "\(m - exact.mean), \(v - exact.variance)")
   }
 
+  @Test(
+    "Spec: B4.18 B4.12 B6.12 C9.2c mean and variance have the order that is claimed and the data's as their limit",
+    arguments: StochasticClaim.all, ["vp", "edm", "flow"])
+  func weakOrder(_ claim: StochasticClaim, _ name: String) throws {
+    let schedule = NamedSchedule.named(name)
+    let steps = [20, 40, 80, 160, 320]
+    let errors = ConvergenceTests.Errors(of: try steps.map { try claim.error($0, on: schedule) }, claim.order, steps)
+    let order = ConvergenceTests.order(errors.leading)
+    #expect(abs(order - Double(claim.order)) < 0.2, "observed \(order), \(errors)")
+    #expect(errors.limit < 1e-5, "the limit is \(errors.limit) off")
+    // It costs what it says, but for a last step.
+    let counted = CountedDenoiser(try LineFlow.gauss(on: schedule).denoiser())
+    let grid = TimeGrid.uniform(
+      6, over: schedule, from: schedule.time(atNoiseToSignal: 5), to: schedule.time(atNoiseToSignal: 1))
+    _ = claim.run(Tensor(rows: [[1]]), grid, counted, .seed(1))
+    #expect(counted.counter.count == 6 * claim.evaluations)
+  }
+
   @Test("Spec: CA.2 Euler–Maruyama is of weak order 1 and, the noise being additive, of strong order 1")
   func orders() throws {
     let schedule = Self.vp.schedule

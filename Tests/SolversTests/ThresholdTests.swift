@@ -22,6 +22,16 @@ import Testing
     #expect(threshold(inside, .dynamic()).isIdentical(to: inside))
   }
 
+  @Test("several questions at once are kept in the range as one is, and the standard quantile is 0.995")
+  func several() {
+    let x = 3 * SplitMix(seed: 5).symmetric([2, 1000])
+    let field = ThresholdedDenoiser(Given(answer: x))
+    let answers = field.denoise([x, x], at: [1, 2])
+    #expect(answers.count == 2 && answers.allSatisfy { $0.isIdentical(to: field.denoise(x, at: 1)) })
+    #expect(field.denoise(x, at: 1).isIdentical(to: threshold(x, .dynamic(quantile: 0.995))))
+    #expect(!field.denoise(x, at: 1).isIdentical(to: threshold(x, .dynamic(quantile: 0.99))))
+  }
+
   @Test("Spec: C9.5d a fixed threshold cuts, a dynamic one cuts at a quantile of each sample and rescales it")
   func cuts() {
     let x = Tensor([0.5, -3, 2, 1, 0.1, 0.2, -0.4, 0.8], shape: [2, 2, 2])
@@ -137,6 +147,85 @@ import Testing
     }
     check(.dpmSolver12)
     check(.dpmSolver23)
+  }
+
+  @Test("Spec: C9.4f steps in λ are those of the published controller, number by number", arguments: PlaneFlow.all)
+  func published(_ world: PlaneFlow) {
+    let (field, rtol, atol) = (world.denoiser, 0.05, 0.0078)
+    let schedule = field.schedule
+    func lambda(_ t: Double) -> Double { schedule.kernel(at: t).halfLogSNR }
+    // Algorithm 3 of the paper, for the pair of orders 1 and 2.
+    var (x, lower, t, h) = (world.start, world.start, world.from, 0.05)
+    var (accepted, rejected) = (0, 0)
+    while t != world.to, accepted + rejected < 1000 {
+      let isLast = h >= (lambda(world.to) - lambda(t)) * (1 - 1e-6)
+      let s = isLast ? world.to : schedule.time(atHalfLogSNR: lambda(t) + h)
+      let step = TimeGrid([t, s])
+      let first = integrate(x, along: step, with: .dpmSolver1, in: field)
+      let second = integrate(x, along: step, with: .dpmSolver2, in: field)
+      let scale = (rtol * Tensor.maximum(first.abs(), lower.abs())).clamped(atol)
+      let error = ((first - second) / scale).squared().mean(-1).max().item.squareRoot()
+      let length = lambda(s) - lambda(t)
+      if error <= 1 {
+        (x, lower, t) = (second, first, s)
+        accepted += 1
+      } else {
+        rejected += 1
+      }
+      h = 0.9 * length * pow(error, -0.5)
+    }
+    let found = Self.adapted(.dpmSolver12, world, .dpmSolver())
+    expectClose(found.state, x, within: 1e-9)
+    #expect(found.memory.statistics.accepted == accepted && found.memory.statistics.rejected == rejected)
+    // A refused step keeps what was learned where it began.
+    #expect(found.memory.statistics.evaluations == 2 * accepted + rejected)
+    #expect(found.memory.time == world.to && accepted > 3)
+  }
+
+  static func adapted(
+    _ pair: EmbeddedExponentialRungeKutta, _ world: PlaneFlow, _ controller: StepController
+  ) -> (state: Tensor, memory: Adaptive<EmbeddedExponentialRungeKutta>.Memory) {
+    let solver = Adaptive(pair, controller, in: .halfLogSNR)
+    var memory = solver.makeMemory()
+    let state = solver.step(world.start, from: world.from, to: world.to, in: world.denoiser, memory: &memory)
+    return (state, memory)
+  }
+
+  @Test("Spec: C9.4f errors of the published controller fall with its tolerance", arguments: PlaneFlow.all)
+  func publishedErrors(_ world: PlaneFlow) {
+    for pair in [EmbeddedExponentialRungeKutta.dpmSolver12, .dpmSolver23] {
+      var last = Double.infinity
+      for rtol in [0.1, 0.01, 0.001] {
+        let (state, memory) = Self.adapted(pair, world, .dpmSolver(rtol: rtol, atol: 0.156 * rtol))
+        let error = distance(state, world.end)
+        #expect(error < 10 * rtol && error < last, "\(rtol): \(error)")
+        #expect(memory.outcome == .converged && memory.time == world.to)
+        last = error
+      }
+    }
+  }
+
+  @Test("steps in λ go from noise alone to data alone in one step each, and out of a step limit with an outcome")
+  func adaptiveEnds() {
+    let field = GaussianMixtureDenoiser(PlaneFlow.mixture, on: SolverLaws.WholeLine())
+    let solver = Adaptive(
+      EmbeddedExponentialRungeKutta.dpmSolver23, .dpmSolver(rtol: 1e-3, atol: 1e-4), in: .halfLogSNR)
+    var memory = solver.makeMemory()
+    var x = PlaneFlow.starts
+    for (t, s) in [(1, 0.98), (0.98, 0.02), (0.02, 0)] {
+      let before = memory.statistics.attempts
+      x = solver.step(x, from: t, to: s, in: field, memory: &memory)
+      #expect((memory.statistics.attempts - before == 1) == (s != 0.02) && memory.time == s)
+    }
+    let fine = integrate(
+      PlaneFlow.starts,
+      along: TimeGrid([1] + TimeGrid.uniformHalfLogSNR(400, over: field.schedule, from: 0.98, to: 0.02).times + [0]),
+      with: .dpmSolver3, in: field)
+    #expect(distance(x, fine) < 0.02)
+    var controller = StepController.dpmSolver()
+    controller.stepLimit = 2
+    let cut = Self.adapted(.dpmSolver12, .vp, controller)
+    #expect(cut.memory.outcome == .stepLimit && cut.memory.time! < PlaneFlow.vp.from)
   }
 
   @Test(

@@ -241,6 +241,71 @@ import Testing
     }
   }
 
+  @Test(
+    "what belongs to a scheduler's file is refused without one",
+    arguments: [
+      (["--eta", "1"], "--eta: belongs to the file of a --scheduler; write --solver ddim:eta=1"),
+      (["--mu", "1"], "--mu: belongs to the file of a --scheduler; leave it out"),
+      (["--grid", "scheduler"], "--grid: 'scheduler' is the grid of a --scheduler; say which file"),
+    ])
+  func schedulerMissing(options: [String], message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      let answer = try tool.run(
+        ["sample", "--model", "one.json", "--schedule", "vp", "--count", "2", "--out", "s.npy"] + options)
+      #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
+    }
+  }
+
+  @Test(
+    "a DDIM file takes eta and a shifted one mu; its grid alone takes another solver, and DDIM makes the same samples")
+  func schedulerOptions() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(
+        Array(#"{"weights":[0.5,0.5],"means":[[-1,0.5],[1,-0.5]],"stds":[0.4,0.5]}"#.utf8), at: "two.json")
+      try tool.put(Array(#"{"_class_name":"DDIMScheduler","clip_sample":false}"#.utf8), at: "ddim.json")
+      try tool.put(
+        Array(#"{"_class_name":"FlowMatchEulerDiscreteScheduler","use_dynamic_shifting":true}"#.utf8), at: "flow.json")
+      try tool.put(
+        Array(#"{"_class_name":"EulerDiscreteScheduler","timestep_spacing":"trailing"}"#.utf8), at: "euler.json")
+      func sample(_ file: String, _ more: String...) throws -> (samples: Tensor, report: SchedulerReport) {
+        let answer = try tool.run(
+          [
+            "sample", "--model", "two.json", "--scheduler", file, "--steps", "12", "--count", "5", "--seed", "3",
+            "--out",
+            "s.npy", "--json",
+          ] + more)
+        #expect(answer.status == 0, "\(answer.messages)")
+        return (Tensor(try NPYFile(tool.path("s.npy")).array), try answer.json())
+      }
+      func truth(_ file: String, eta: Double = 0, mu: Double? = nil) throws -> Tensor {
+        let configuration = try SchedulerConfiguration(contentsOf: tool.path(file))
+        let field = GaussianMixtureDenoiser(
+          try GaussianMixture(means: Tensor(rows: [[-1, 0.5], [1, -0.5]]), standardDeviations: Tensor([0.4, 0.5])),
+          on: configuration.schedule)
+        var generator = Generator(seed: 3)
+        let start = Tensor.normal([5, 2], using: &generator)
+        return try configuration.sampler(steps: 12, eta: eta, mu: mu)
+          .sample(field, from: start, noise: .seed(3 + 0x5C0F)).samples
+      }
+      expectClose(try sample("ddim.json", "--eta", "0.7").samples, try truth("ddim.json", eta: 0.7), within: 1e-12)
+      #expect((try truth("ddim.json", eta: 0.7) - truth("ddim.json")).abs().max().item > 0.01)
+      expectClose(try sample("flow.json", "--mu", "1.15").samples, try truth("flow.json", mu: 1.15), within: 1e-12)
+      #expect((try truth("flow.json", mu: 1.15) - truth("flow.json", mu: 0.2)).abs().max().item > 1e-3)
+      // DDIM for x/α is Euler's step there, up to the single precision of the file's own table of levels.
+      let (along, report) = try sample("euler.json", "--grid", "scheduler", "--solver", "ddim")
+      expectClose(along, try truth("euler.json"), within: 1e-3)
+      #expect(report.solver == "ddim" && report.grid == "scheduler" && report.nfe == 12)
+      let whole = try sample("euler.json", "--grid", "scheduler")
+      expectClose(whole.samples, try truth("euler.json"), within: 1e-12)
+      #expect(whole.report.solver == "EulerDiscreteScheduler")
+      let second = try sample("euler.json", "--grid", "scheduler", "--solver", "dpm-solver-2", "--no-final-denoise")
+      #expect(second.report.nfe == 22)
+      let flow = try sample("flow.json", "--mu", "1.15", "--grid", "scheduler", "--solver", "ddim")
+      expectClose(flow.samples, try truth("flow.json", mu: 1.15), within: 1e-3)
+    }
+  }
+
   private struct SchedulerReport: Decodable {
     let solver, grid, outcome: String
     let nfe: Int
@@ -252,6 +317,20 @@ import Testing
       (["--solver", "ddim"], 64, "--solver: has no place beside --scheduler; leave one of them out"),
       (["--schedule", "vp"], 64, "--schedule: has no place beside --scheduler; leave one of them out"),
       (["--grid", "uniform-time"], 64, "--grid: has no place beside --scheduler; leave one of them out"),
+      (
+        ["--grid", "scheduler", "--solver", "ddim", "--eta", "1"], 64,
+        "--eta: has no place beside --scheduler; leave one of them out"
+      ),
+      (
+        ["--grid", "scheduler", "--solver", "ddim", "--steps", "1"], 64,
+        "--steps: 1 leaves a single time to step from; use more steps"
+      ),
+      (
+        ["--mu", "1"], 65,
+        "good.json: has no levels that mu 1.0 could shift; use one from 0.1 to 10 where 'use_dynamic_shifting' is true, and "
+          + "none elsewhere"
+      ),
+      (["--eta=-1"], 65, "good.json: eta -1.0 is no share of noise; use 0 or a positive number"),
       (["--scheduler", "none.json"], 66, "none.json: "),
       (
         ["--scheduler", "bad.json"], 65,

@@ -13,8 +13,9 @@ struct SampleCommand: ParsableCommand {
   @Option(
     help: """
       euler, heun, rk4, dopri5:rtol=1e-5,atol=1e-5, ddim, deis-1 to -3, dpm-solver-1 to -3, dpm-solver-12 or \
-      -23:rtol=1e-3,atol=1e-3, dpm-solver++-1, -2s, -2m, -3s or -3m, dpm-solver-v3-1 to -3 (with --statistics), \
-      unipc-1 to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, edict:p=0.93, bdia:gamma=1 or belm; those that remember take :start=single-step. With noise: \
+      -23:rtol=0.05,atol=0.0078, dpm-solver++-1, -2s, -2m, -3s or -3m, dpm-solver-v3-1 to -3 (with --statistics), unipc-1 \
+      to -3, pndm, ipndm, edm-heun, heun-lambda, exponential-heun, edict:p=0.93, bdia:gamma=1 or belm; those that remember \
+      take :start=single-step. With noise: \
       ddim:eta=1, ddpm:variance=small, euler-maruyama:share=1, reverse-diffusion, predictor-corrector:snr=0.16,count=1, \
       annealed-langevin:size=0.1,count=10, edm-heun:churn=40, sde-dpm-solver++-1 or -2m.
       """)
@@ -26,10 +27,20 @@ struct SampleCommand: ParsableCommand {
   @Option(help: "A diffusers scheduler_config.json, in place of --schedule, --solver, --grid, --from and --to.")
   var scheduler: String?
 
+  @Option(help: "The share of fresh noise in each step, for a DDIMScheduler's file.")
+  var eta: Double?
+
+  @Option(help: "The shift of levels, for a scheduler's file with use_dynamic_shifting.")
+  var mu: Double?
+
   @Option(help: "How many steps.")
   var steps = 50
 
-  @Option(help: "uniform-time, uniform-half-log-snr (the default) or karras:rho=7.")
+  @Option(
+    help: """
+      uniform-time, uniform-half-log-snr (the default), karras:rho=7, or scheduler: the times of --scheduler's file, which \
+      --solver then steps along.
+      """)
   var grid: String?
 
   @Option(help: "The first time (default: the end; edm: 80).")
@@ -90,15 +101,27 @@ struct SampleCommand: ParsableCommand {
     return parallel
   }
 
-  /// The scheduler of a file, which has no other options of how to sample beside it.
+  /// The scheduler of a file, which has no other options of how to sample beside it: but for its times alone.
   private func checkedScheduler() throws -> SchedulerConfiguration? {
-    guard let scheduler else { return nil }
-    let others = [
-      ("--schedule", choice.schedule != nil), ("--solver", solver != nil), ("--grid", grid != nil),
-      ("--from", from != nil), ("--to", to != nil), ("--parallel", parallel != nil),
-      ("--statistics", statistics != nil),
-      ("--parallel-tolerance", parallelTolerance != nil), ("--no-final-denoise", noFinalDenoise),
-    ]
+    guard let scheduler else {
+      let own = [("--eta", eta != nil, "write --solver ddim:eta=1"), ("--mu", mu != nil, "leave it out")]
+      if let (option, _, repair) = own.first(where: \.1) {
+        throw Failure.option(option, "belongs to the file of a --scheduler", repair: repair)
+      }
+      guard grid != "scheduler" else {
+        throw Failure.option("--grid", "'scheduler' is the grid of a --scheduler", repair: "say which file")
+      }
+      return nil
+    }
+    let others =
+      [("--schedule", choice.schedule != nil), ("--from", from != nil), ("--to", to != nil)]
+      + (takesGridAlone
+        ? [("--eta", eta != nil)]
+        : [
+          ("--solver", solver != nil), ("--statistics", statistics != nil),
+          ("--grid", grid != nil && grid != "scheduler"), ("--parallel", parallel != nil),
+          ("--parallel-tolerance", parallelTolerance != nil), ("--no-final-denoise", noFinalDenoise),
+        ])
     if let (option, _) = others.first(where: \.1) {
       throw Failure.option(option, "has no place beside --scheduler", repair: "leave one of them out")
     }
@@ -109,21 +132,25 @@ struct SampleCommand: ParsableCommand {
     return configuration
   }
 
+  /// Whether the file of a scheduler says the times, and nothing else.
+  private var takesGridAlone: Bool { scheduler != nil && grid == "scheduler" && solver != nil }
+
   mutating func run() throws {
     let asked = try common.validated()
     let configuration = try checkedScheduler()
-    let planned = try configuration.map { (configuration) throws(ArrayFileError) in
-      try configuration.sampler(steps: steps)
+    let sampler = try configuration.map { (configuration) throws(ArrayFileError) in
+      try configuration.sampler(steps: steps, eta: eta ?? 0, mu: mu)
     }
+    let planned = takesGridAlone ? nil : sampler
     let source = try ModelInput(choice, on: configuration.map(ScheduleInput.init))
     let schedule = source.schedule
     let ends = planned == nil ? TimeEnds(of: schedule.schedule) : TimeEnds(allOf: schedule.schedule)
-    let (from, to) = try ends.span(from: from, to: to, on: schedule)
+    var (from, to) = try ends.span(from: from, to: to, on: schedule)
     guard steps > 0, steps <= 1_000_000 else {
       throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
     }
-    let grid = self.grid ?? "uniform-half-log-snr"
-    let spread = try GridInput(grid)
+    let grid = scheduler == nil ? self.grid ?? "uniform-half-log-snr" : "scheduler"
+    let spread = try scheduler == nil ? GridInput(grid) : GridInput(levels: sampler?.noiseToSignal ?? [])
     var solver = try SamplerInput(self.solver ?? "ddim", seed: common.seed, steps: steps)
     try solver.checkStatistics(given: statistics)
     guard statistics == nil || solver.needsStatistics else {
@@ -147,6 +174,7 @@ struct SampleCommand: ParsableCommand {
       throw Failure.option("--trajectory", "is the same file as --out", repair: "give them different names")
     }
     let times = try spread.grid(steps, over: schedule.schedule, from: from, to: to)
+    if planned == nil { (from, to) = (times.first, times.last) }
     let states = try start.map { try ArrayInput($0) }
 
     let levels = try common.levels(beside: source)
@@ -207,8 +235,8 @@ struct SampleCommand: ParsableCommand {
     try OutputFile.write(files)
     if common.json {
       let body = Body(
-        model: choice.model, schedule: schedule.text, solver: configuration?.className ?? self.solver ?? "ddim",
-        grid: configuration == nil ? grid : "scheduler", outcome: run.outcome.rawValue,
+        model: choice.model, schedule: schedule.text, solver: self.solver ?? configuration?.className ?? "ddim",
+        grid: grid, outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
         nfe: run.evaluations, finalDenoise: !noFinalDenoise && planned == nil, trajectory: trajectory,
         rounds: run.rounds)

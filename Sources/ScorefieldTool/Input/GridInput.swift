@@ -5,6 +5,8 @@ struct GridInput {
   private enum Kind {
     case uniformTime, uniformHalfLogSNR
     case karras(Double)
+    /// Values of `σ/α`.
+    case levels([Double])
   }
   private let kind: Kind
 
@@ -29,11 +31,26 @@ struct GridInput {
     }
   }
 
+  /// The grid of a scheduler's levels, which may end at none.
+  init(levels: [Double]) { kind = .levels(levels) }
+
   func grid(_ steps: Int, over schedule: any NoiseSchedule, from: Double, to: Double) throws(Failure) -> TimeGrid {
     try TimeEnds.check(from, to, on: schedule, steps: steps)
     switch kind {
     case .uniformTime: return .uniform(steps, over: schedule, from: from, to: to)
     case .uniformHalfLogSNR: return .uniformHalfLogSNR(steps, over: schedule, from: from, to: to)
+    case .levels(let levels):
+      let ends = [schedule.timeRange.lowerBound, schedule.timeRange.upperBound].map { schedule.kernel(at: $0) }
+      let times = levels.filter { $0 > 0 }.map { level in
+        level >= ends[1].noiseToSignal
+          ? ends[1].time : level <= ends[0].noiseToSignal ? ends[0].time : schedule.time(atNoiseToSignal: level)
+      }
+      // Some files name their last level twice.
+      let falling = times.indices.filter { $0 == 0 || times[$0] < times[$0 - 1] }.map { times[$0] }
+      guard falling.count > 1 else {
+        throw .option("--steps", "\(steps) leaves a single time to step from", repair: "use more steps")
+      }
+      return TimeGrid(falling)
     case .karras(let rho): return .karras(steps, over: schedule, rho: rho, from: from, to: to)
     }
   }

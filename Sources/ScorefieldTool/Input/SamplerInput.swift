@@ -108,13 +108,13 @@ struct SamplerInput {
     case "sde-dpm-solver++-1": kind = .denoiser(SDEDPMSolver(.first, noise: noise))
     case "sde-dpm-solver++-2m": kind = .denoiser(SDEDPMSolver(.second, noise: noise))
     case "dopri5":
-      let (rtol, atol) = try Self.tolerances(of: value, 1e-5)
+      let (rtol, atol) = try Self.tolerances(of: value, 1e-5, 1e-5)
       kind = .adaptive(FlowSolver(.dopri5(rtol: rtol, atol: atol)))
       return
     case "dpm-solver-12", "dpm-solver-23":
-      let (rtol, atol) = try Self.tolerances(of: value, 1e-3)
+      let (rtol, atol) = try Self.tolerances(of: value, 0.05, 0.0078)
       let pair: EmbeddedExponentialRungeKutta = value.name == "dpm-solver-12" ? .dpmSolver12 : .dpmSolver23
-      kind = .adaptive(Adaptive(pair, StepController(rtol: rtol, atol: atol)))
+      kind = .adaptive(Adaptive(pair, .dpmSolver(rtol: rtol, atol: atol), in: .halfLogSNR))
       return
     case "edict":
       let mixing = try value.numbers([("p", 0.93)])[0]
@@ -187,8 +187,10 @@ struct SamplerInput {
       ?? standard
   }
 
-  private static func tolerances(of value: OptionValue, _ standard: Double) throws(Failure) -> (Double, Double) {
-    let tolerances = try value.numbers([("rtol", standard), ("atol", standard)])
+  private static func tolerances(
+    of value: OptionValue, _ relative: Double, _ absolute: Double
+  ) throws(Failure) -> (Double, Double) {
+    let tolerances = try value.numbers([("rtol", relative), ("atol", absolute)])
     return (
       try LikelihoodSolver.tolerance(tolerances[0], "rtol"), try LikelihoodSolver.tolerance(tolerances[1], "atol")
     )
