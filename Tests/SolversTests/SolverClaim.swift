@@ -103,7 +103,7 @@ struct SolverClaim: Sendable, CustomStringConvertible {
     .denoiser("exponential-heun", 2, 2, .exponentialHeun, "Hochbruck & Ostermann 2005"),
     .denoiser("dpm-solver-v3-1", 1, 1, DPMSolverV3(1, statistics), "Zheng et al. 2023, arXiv:2310.13268"),
     .denoiser("dpm-solver-v3-2", 2, 1, DPMSolverV3(2, statistics), "Zheng et al. 2023, arXiv:2310.13268"),
-    .denoiser("dpm-solver-v3-3", 2, 1, DPMSolverV3(3, statistics), "Zheng et al. 2023, arXiv:2310.13268"),
+    .denoiser("dpm-solver-v3-3", 2, 1, DPMSolverV3(3, statistics), "Zheng et al. 2023, arXiv:2310.13268").finer,
     .denoiser(
       "dpm-solver-v3-3:start=single-step", 3, 1, DPMSolverV3(3, statistics, start: .singleStep),
       "Zheng et al. 2023, arXiv:2310.13268"),
