@@ -32,6 +32,8 @@ public struct FiniteDifferenceFisher: FisherAccess {
   public let scheme: Scheme
   /// `r = h/σ`; nil for what suits the element type.
   public let relativeStep: Double?
+  /// The longest step of each sample, shape `[B]`, as far as it is longer than what suits the element type; nil for none.
+  public let longest: Tensor?
 
   /// Differences of a denoiser.
   ///
@@ -40,18 +42,43 @@ public struct FiniteDifferenceFisher: FisherAccess {
   ///   - scheme: Where its estimates are compared.
   ///   - relativeStep: `r = h/σ`. Where left out, to one side and central: 10⁻⁶ and 10⁻⁴ in `float64`, 0.01 and 0.05 in
   ///     `float32`, 0.1 and 0.2 in shorter types.
-  public init(_ denoiser: any Denoiser, scheme: Scheme = .forward, relativeStep: Double? = nil) {
+  ///   - longest: The longest step of each sample, shape `[B]`; steps that suit the element type are not cut.
+  public init(
+    _ denoiser: any Denoiser, scheme: Scheme = .forward, relativeStep: Double? = nil, longest: Tensor? = nil
+  ) {
     guard relativeStep.map({ $0 > 0 && $0.isFinite }) ?? true else {
       fatalError("FiniteDifferenceFisher(relativeStep: \(relativeStep!)): needs a positive step")
     }
-    (self.denoiser, self.scheme, self.relativeStep) = (denoiser, scheme, relativeStep)
+    (self.denoiser, self.scheme, self.relativeStep, self.longest) = (denoiser, scheme, relativeStep, longest)
+  }
+
+  /// Backward over as far as a gradient is followed: at most 8 σ, and no farther than where it would lead.
+  ///
+  /// Guided by these products samples reached no higher a loss than by the VJP, at 0.43 of its time (the guide page on reproducing the
+  /// paper, figure 3).
+  ///
+  /// - Parameters:
+  ///   - denoiser: The denoiser.
+  ///   - distance: How far each sample may move, shape `[B]`: where its loss would be gone, as `PathEnd` knows; nil for no limit.
+  /// - Returns: The differences.
+  public static func secant(_ denoiser: any Denoiser, upTo distance: Tensor? = nil) -> FiniteDifferenceFisher {
+    FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: 8, longest: distance)
   }
 
   public func fisher(at x: Tensor, time t: Double) -> At {
-    let step = relativeStep ?? scheme.relativeStep(for: x.elementType)
+    guard longest.map({ $0.shape == [x.batch] }) ?? true else {
+      fatalError(
+        "FiniteDifferenceFisher.fisher(at: \(x.shape)): the longest steps are \(longest!.shape); needs [\(x.batch)]")
+    }
+    let sigma = denoiser.schedule.kernel(at: t).sigma
+    let least = scheme.relativeStep(for: x.elementType) * sigma
+    let step = relativeStep.map { $0 * sigma } ?? least
+    let lengths =
+      longest.map { $0.to(x.elementType).clamped(min(least, step), step) }
+      ?? .full([1], step, type: x.elementType, on: x.device)
     return At(
       denoiser: denoiser, x: x, t: t,
-      step: (scheme == .backward ? -step : step) * denoiser.schedule.kernel(at: t).sigma,
+      step: (scheme == .backward ? -lengths : lengths).reshaped([1, -1] + [Int](repeating: 1, count: x.rank - 1)),
       base: scheme == .central ? nil : denoiser.denoise(x, at: t))
   }
 
@@ -60,8 +87,8 @@ public struct FiniteDifferenceFisher: FisherAccess {
     fileprivate let denoiser: any Denoiser
     fileprivate let x: Tensor
     fileprivate let t: Double
-    /// `h`, negative backward.
-    fileprivate let step: Double
+    /// `h`, of all points or of each, negative backward, shape `[1, B, 1, …]`.
+    fileprivate let step: Tensor
     /// `x̂₀(x)`, for differences to one side.
     fileprivate let base: Tensor?
 

@@ -46,7 +46,8 @@ public func adjointGradient<F: FisherAccess, E: Error>(
     at: x, under: denoiser, fisher: { _ in fisher }, stepping: step, along: grid, finalDenoise: finalDenoise, of: loss)
 }
 
-/// The same with products that stand on the end of the path, such as ``EndpointFisher``'s.
+/// The same with products that stand on the end of the path, such as ``EndpointFisher``'s and
+/// ``FiniteDifferenceFisher/secant(_:upTo:)``'s.
 ///
 /// - Parameters:
 ///   - x: The beginning, shape `[B, …]`.
@@ -59,7 +60,7 @@ public func adjointGradient<F: FisherAccess, E: Error>(
 /// - Returns: The end, its loss and the gradient.
 /// - Throws: What the loss throws.
 public func adjointGradient<F: FisherAccess, E: Error>(
-  at x: Tensor, under denoiser: any Denoiser, fisher: (_ endpoint: Tensor) -> F, stepping step: some AdjointStep,
+  at x: Tensor, under denoiser: any Denoiser, fisher: (_ end: PathEnd) -> F, stepping step: some AdjointStep,
   along grid: TimeGrid,
   finalDenoise: Bool = true, of loss: (Tensor) throws(E) -> Tensor
 ) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
@@ -100,7 +101,7 @@ public func adjointGradient<F: FisherAccess, E: Error>(
 
 /// The path and back; `visit` is told of every estimate's point, time and `∂L/∂x̂₀`.
 private func adjoint<F: FisherAccess, E: Error>(
-  at x: Tensor, under denoiser: any Denoiser, _ fisher: (_ endpoint: Tensor) -> F, _ step: some AdjointStep,
+  at x: Tensor, under denoiser: any Denoiser, _ fisher: (_ end: PathEnd) -> F, _ step: some AdjointStep,
   _ grid: TimeGrid, _ finalDenoise: Bool, _ loss: (Tensor) throws(E) -> Tensor,
   visit: (_ x: Tensor, _ t: Double, _ eta: Tensor) -> Void
 ) throws(E) -> AdjointGradient where F.Operator: FisherMatvec {
@@ -129,13 +130,13 @@ private func adjoint<F: FisherAccess, E: Error>(
     if (index + 1) % stride == 0 { kept.append(now) }
   }
   let endpoint = finalDenoise ? denoiser.denoise(now, at: grid.last) : now
-  access = fisher(endpoint)
   let (losses, pullback) = try vjp(at: endpoint) { end throws(E) in try loss(end) }
   guard losses.shape == [x.batch] else {
     fatalError(
       "adjointGradient(of: loss): the loss has shape \(losses.shape); needs one number per sample, [\(x.batch)]")
   }
   var gradient = pullback(.ones(like: losses))
+  access = fisher(PathEnd(endpoint: endpoint, loss: losses, gradient: gradient))
   if finalDenoise { gradient = response(now, grid.last, gradient) }
 
   for piece in kept.indices.reversed() {

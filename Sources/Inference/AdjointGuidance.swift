@@ -61,13 +61,13 @@ public struct GuidedSamples: Sendable {
 ///   - start: The states at the grid's first time, shape `[B, …]`.
 ///   - grid: The times, from the noise to the data.
 ///   - guidance: When and how far states are moved.
-///   - fisher: The products `Fᵀ v`, for the predicted end of a guided step: forms that stand on an endpoint take it.
+///   - fisher: The products `Fᵀ v`, for the predicted end of a guided step: forms that stand on an endpoint or a loss take it.
 ///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
 /// - Returns: The samples and their losses.
 /// - Throws: What the loss throws.
 public func guidedSample<F: FisherAccess, E: Error>(
   _ denoiser: any Denoiser, from start: Tensor, along grid: TimeGrid, guidance: AdjointGuidance,
-  fisher: (_ endpoint: Tensor) -> F, loss: (Tensor) throws(E) -> Tensor
+  fisher: (_ end: PathEnd) -> F, loss: (Tensor) throws(E) -> Tensor
 ) throws(E) -> GuidedSamples where F.Operator: FisherMatvec {
   guard guidance.guided.upperBound <= grid.steps else {
     fatalError("guidedSample(guided: \(guidance.guided)): the grid has \(grid.steps) steps")

@@ -97,6 +97,13 @@ import Testing
         .fisher(at: world.x, time: world.t).matvec(world.v)
       expectClose(found, mean(from, to), within: 1e-6, "\(scheme)")
     }
+    // Cut at half of the way, for each sample on its own, and never below what suits the type.
+    let distances = Tensor((0..<world.x.batch).map { $0 == 0 ? 0.5 * step * sigma : $0 == 1 ? 0 : 100 * step * sigma })
+    let cut = FiniteDifferenceFisher(world.denoiser, scheme: .backward, relativeStep: step, longest: distances)
+      .fisher(at: world.x, time: world.t).matvec(world.v)
+    expectClose(cut[0], mean(-0.5 * step, 0)[0], within: 1e-6)
+    expectClose(cut[1], ExactFisher(world.denoiser).fisher(at: world.x, time: world.t).matvec(world.v)[1], within: 1e-4)
+    expectClose(cut[2], mean(-step, 0)[2], within: 1e-6)
   }
 
   @Test("Spec: F8 the step of a difference does not depend on the direction's length, and no direction gives zero")

@@ -124,11 +124,5 @@ import Testing
     let found = access.fisher(at: x, time: near)
     #expect(found.choice == .forwardDifference)
     #expect(found.matvec(v).isIdentical(to: FiniteDifferenceFisher(field).fisher(at: x, time: near).matvec(v)))
-
-    let far = RecommendedFisher(data: Self.grid, on: .edm, beside: field, reach: 5)
-    #expect(far.choice(at: near) == .secant(5) && far.choice(at: 0.0701 * spread) == .gaussian)
-    #expect("\(far.choice(at: near)), \(RecommendedFisher.Choice.secant(2.5))" == "secant:5, secant:2.5")
-    let behind = FiniteDifferenceFisher(field, scheme: .backward, relativeStep: 5).fisher(at: x, time: near).matvec(v)
-    #expect(far.fisher(at: x, time: near).matvec(v).isIdentical(to: behind))
   }
 }

@@ -49,6 +49,37 @@ import Testing
     }
   }
 
+  @Test("Spec: F5 products on the way back may stand on the end, its loss and how far it is from being gone")
+  func ends() {
+    let field = EmpiricalDenoiser(data: Self.points, on: .edm)
+    let grid = TimeGrid.karras(5, over: .edm, from: 5, to: 0.1)
+    var seen: PathEnd?
+    let found = adjointGradient(
+      at: 5 * Self.start, under: field,
+      fisher: { end in
+        seen = end
+        return FiniteDifferenceFisher.secant(field, upTo: end.distance)
+      }, stepping: DDIM(), along: grid, of: { 3 * ($0 - Self.target).squared().sum(-1).sqrt() })
+    let end = seen!
+    expectClose(end.endpoint, found.endpoint, within: 0)
+    expectClose(end.loss, found.loss, within: 0)
+    let offset = found.endpoint - Self.target
+    expectClose(end.gradient, 3 * offset / offset.norm(-1, keeping: true), within: 1e-12)
+    // The loss is a distance itself.
+    expectClose(end.distance, offset.norm(-1), within: 1e-12)
+  }
+
+  @Test("longest steps for another batch stop with both shapes")
+  func longest() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let field = EmpiricalDenoiser(data: Tensor.ones([2, 3]), on: .edm)
+      _ = FiniteDifferenceFisher.secant(field, upTo: .ones([4])).fisher(at: .ones([2, 3]), time: 1)
+    }
+    let words = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(
+      words.contains("FiniteDifferenceFisher.fisher(at: [2, 3]): the longest steps are [4]; needs [2]"), "\(words)")
+  }
+
   @Test("Spec: F5 the exact field's gradient is that of finite differences to 1e-8")
   func differences() {
     let field = EmpiricalDenoiser(data: Self.points, on: .edm)

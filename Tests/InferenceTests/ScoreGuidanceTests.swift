@@ -166,7 +166,7 @@ import Testing
     for form in [EndpointFisher.Form.printed, .centred] {
       let found = guidedSample(
         field, from: start, along: grid, guidance: guidance,
-        fisher: { EndpointFisher(field, endpoint: $0, form: form) }, loss: loss)
+        fisher: { EndpointFisher(field, endpoint: $0.endpoint, form: form) }, loss: loss)
       #expect(last(found.losses) < plain && found.outcome == .converged, "\(form)")
     }
   }

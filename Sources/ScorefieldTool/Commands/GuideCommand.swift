@@ -123,7 +123,7 @@ struct GuideCommand: ParsableCommand {
     let grid = TimeGrid.uniformHalfLogSNR(steps, over: schedule.schedule, from: from, to: to)
     // The loss is asked once in every guided step.
     var moments = [begin]
-    func steered(by fisher: (_ endpoint: Tensor) -> ErasedProducts) throws(ArrayFileError) -> GuidedSamples {
+    func steered(by fisher: (_ end: PathEnd) -> ErasedProducts) throws(ArrayFileError) -> GuidedSamples {
       try guidedSample(
         counted, from: first, along: grid,
         guidance: AdjointGuidance(
@@ -143,20 +143,20 @@ struct GuideCommand: ParsableCommand {
       let end = counted.denoise(run.samples, at: to)
       return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: run.outcome)
     }
+    // The spread of an estimate is that at the point; a gradient is followed.
     let recommended =
-      isRecommended
+      isRecommended && isMatched
       ? points.map {
-        // The spread of an estimate is that at the point; a gradient is followed.
-        RecommendedFisher(
-          data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted,
-          reach: isMatched ? nil : RecommendedFisher.guidanceReach)
-      }
-        ?? RecommendedFisher(counted) : nil
+        RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted)
+      } ?? RecommendedFisher(counted) : nil
+    let reach = isRecommended && !isMatched ? 8 : products?.reach
     if let recommended {
       // From the first guided step to the end, where predictions lead.
       let choices = grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
       picked = choices.reduce(into: []) { found, choice in if found.last != choice { found.append(choice) } }
         .joined(separator: ",")
+    } else if isRecommended {
+      picked = "secant:8"
     }
     let access = products?.access(
       of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
@@ -170,8 +170,13 @@ struct GuideCommand: ParsableCommand {
       picked = "moments:\(picked)"
     } else {
       // The end is known there, and need not be predicted at every node.
-      found = try steered { endpoint in
-        products?.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: endpoint, form: $0)) } ?? erased!
+      found = try steered { end in
+        if let reach {
+          return ErasedProducts(
+            FiniteDifferenceFisher(counted, scheme: .backward, relativeStep: reach, longest: end.distance))
+        }
+        return products?.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: end.endpoint, form: $0)) }
+          ?? erased!
       }
     }
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])

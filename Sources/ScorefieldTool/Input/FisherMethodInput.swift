@@ -49,6 +49,11 @@ struct FisherMethodInput {
     }
   }
 
+  /// How far differences reach backward, in units of σ, of the method that follows a gradient.
+  var reach: Double? {
+    if case .secant(let reach) = kind { Double(reach) } else { nil }
+  }
+
   /// Whether the method needs data to take a covariance from.
   var needsData: Bool {
     switch kind {
@@ -72,7 +77,7 @@ struct FisherMethodInput {
       (name, kind) = ("hutch++:\(count)", .hutchPlusPlus(count))
       return
     case "secant":
-      let reach = try value.count(standard: Int(RecommendedFisher.guidanceReach))
+      let reach = try value.count(standard: 8)
       (name, kind) = ("secant:\(reach)", .secant(reach))
       return
     case "retrieval":

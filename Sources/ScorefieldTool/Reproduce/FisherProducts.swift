@@ -1,5 +1,13 @@
 import Scorefield
 
+extension PathEnd {
+  /// An end of which nothing is asked but where it is.
+  init(withoutLoss endpoint: Tensor) {
+    let loss = Tensor.full([endpoint.batch], .infinity, type: endpoint.elementType)
+    self.init(endpoint: endpoint, loss: loss, gradient: .ones(like: endpoint))
+  }
+}
+
 /// Ways to the products `F v`, and how far they are from the truth.
 struct FisherProducts {
   /// A way to the products.
@@ -8,8 +16,8 @@ struct FisherProducts {
     let isGradientFree, needsData: Bool
     /// Whether samples are guided by it, or its error is all that is asked.
     var guides = true
-    /// For a denoiser and the endpoints of a batch of points.
-    let products: @Sendable (any Denoiser, Tensor) -> ErasedProducts
+    /// For a denoiser and the ends of a batch of points.
+    let products: @Sendable (any Denoiser, PathEnd) -> ErasedProducts
   }
 
   /// All of them over a data set.
@@ -29,20 +37,15 @@ struct FisherProducts {
         .init(FiniteDifferenceFisher(denoiser))
       },
       Method(name: "endpoint", isGradientFree: true, needsData: false) {
-        .init(EndpointFisher($0, endpoint: $1))
+        .init(EndpointFisher($0, endpoint: $1.endpoint))
       },
       Method(name: "centred", isGradientFree: true, needsData: false) {
-        .init(EndpointFisher($0, endpoint: $1, form: .centred))
+        .init(EndpointFisher($0, endpoint: $1.endpoint, form: .centred))
       },
       Method(name: "null", isGradientFree: true, needsData: false) { _, _ in null },
       fromData("gaussian", gaussian),
-      Method(name: "recommended", isGradientFree: true, needsData: true) { denoiser, _ in
-        .init(
-          RecommendedFisher(
-            data: data, on: schedule, beside: denoiser, reach: RecommendedFisher.guidanceReach))
-      },
-      Method(name: "secant:4", isGradientFree: true, needsData: false) { denoiser, _ in
-        .init(FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: RecommendedFisher.guidanceReach))
+      Method(name: "secant:8", isGradientFree: true, needsData: false) {
+        .init(FiniteDifferenceFisher.secant($0, upTo: $1.distance))
       },
       fromData("retrieval:8", guides: false, retrieval(8)),
       fromData("retrieval:128", retrieval(128)),
@@ -131,13 +134,13 @@ struct FisherProducts {
               error: (error / product.flattened.norm(-1)).mean().item, hilbertSchmidtError: all.mean().item,
               bound: bound.map { $0 * scale }, choice: choice))
         }
-        for method in methods where method.name != "recommended" {
-          add(method.name, method.products(denoiser, end))
+        for method in methods {
+          add(method.name, method.products(denoiser, PathEnd(withoutLoss: end)))
           if truth != nil, method.name == "endpoint" || method.name == "centred" {
             // Of the mixture, whose draws may lie anywhere, there is no radius.
             let isBounded = world == .digits && method.name == "endpoint"
             add(
-              "\(method.name), draw", method.products(denoiser, origins),
+              "\(method.name), draw", method.products(denoiser, PathEnd(withoutLoss: origins)),
               bound: isBounded
                 ? EndpointFisher.errorBound(
                   EDMSchedule().kernel(at: ratio), radius: known.norm(-1).max().item, meanError: 0) : nil)

@@ -18,7 +18,7 @@ struct ProductMeter {
 
   private func product(_ method: FisherProducts.Method, _ denoiser: any Denoiser, _ x: Tensor, _ v: Tensor, _ t: Double)
   {
-    _ = method.products(denoiser, x).fisher(at: x, time: t).matvec(v).sum().item
+    _ = method.products(denoiser, PathEnd(withoutLoss: x)).fisher(at: x, time: t).matvec(v).sum().item
   }
 
   /// The model beside a sampler, which asked it there before: differences need not ask again.
