@@ -54,7 +54,7 @@ public struct FiniteDifferenceFisher: FisherAccess {
 
   /// Backward over as far as a gradient is followed: at most 8 σ, and no farther than where it would lead.
   ///
-  /// Guided by these products samples reached no higher a loss than by the VJP, at 0.43 of its time (the guide page on reproducing the
+  /// Guided by these products samples reached no higher a loss than by the VJP, at 0.47 of its time (the guide page on reproducing the
   /// paper, figure 3).
   ///
   /// - Parameters:
