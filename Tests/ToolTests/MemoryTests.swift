@@ -25,4 +25,19 @@ import Testing
       #expect(try peak("many.npy") - peak("few.npy") < 64 << 20)
     }
   }
+
+  @Test("the memory of a call is its own, however much its parent has")
+  func own() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(SplitMix(seed: 1).uniform(30), shape: [10, 3], at: "points.npy")
+      // Written to, so that it is there: 400 MB while the call is started.
+      let weight = [UInt8](repeating: 1, count: 400_000_000)
+      let answer = try tool.run([
+        "fisher", "--model", "points.npy", "--schedule", "edm", "--time", "1", "--at", "points.npy", "--json",
+      ])
+      #expect(weight[weight.count - 1] == 1)
+      let report: Report = try answer.json()
+      #expect(report.peak_memory_bytes > 20 << 20 && report.peak_memory_bytes < 300 << 20)
+    }
+  }
 }

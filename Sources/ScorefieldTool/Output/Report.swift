@@ -40,6 +40,8 @@ func numbers(_ values: [Double]) -> [Double?] { values.map { $0.isFinite ? $0 : 
 
 /// The most memory this process has had.
 func peakMemoryBytes() -> Int {
+  // What the system counts for a process begins, on Linux, with what its parent had when it was started.
+  if let peak = MemoryRecord.peak { return peak }
   var usage = rusage()
   #if canImport(Darwin)
     getrusage(RUSAGE_SELF, &usage)

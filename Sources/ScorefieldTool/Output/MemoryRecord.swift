@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
@@ -11,6 +13,12 @@
 
 /// The kernel's record of the most memory that was resident, which Linux lets a process start anew.
 enum MemoryRecord {
+  /// The most before the record was started anew.
+  private static let highest = Atomic(0)
+
+  /// The most memory this process has had, in bytes; nil where the system keeps no such record.
+  static var peak: Int? { field("VmHWM:").map { max($0, highest.load(ordering: .relaxed)) } }
+
   /// How far resident memory rises while something is done, in bytes; nil where the record cannot be started anew.
   static func rise(_ body: () -> Void) -> Int? {
     #if os(Linux)
@@ -18,6 +26,7 @@ enum MemoryRecord {
       if let symbol = dlsym(nil, "malloc_trim") {
         _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
       }
+      highest.store(peak ?? 0, ordering: .relaxed)
       guard let file = fopen("/proc/self/clear_refs", "w") else { return nil }
       let isStarted = fputs("5", file) >= 0
       guard fclose(file) == 0, isStarted, let before = field("VmRSS:") else { return nil }
