@@ -8,7 +8,7 @@ import ScorefieldTensorCore
 /// DEIS in multistep form: the polynomial of the noise in `log ρ`, `ρ = σ/α`, integrated over `ρ`.
 ///
 ///     x_s = α_s (x/α_t + Σ_j m_j ∫ ℓ_j(log ρ) dρ)
-struct DEISMultistepScheduler: DiffusersScheduler {
+struct DEISMultistepScheduler: HalfLogSNRScheduler {
   static let className = "DEISMultistepScheduler"
 
   enum Algorithm: String, Sendable { case deis }
@@ -34,14 +34,6 @@ struct DEISMultistepScheduler: DiffusersScheduler {
   var head: Head { way.prediction.head }
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
-
-  func dynamicallyShifted(by mu: Double) -> Self? {
-    way.dynamicallyShifted(by: mu).map {
-      var copy = self
-      copy.way = $0
-      return copy
-    }
-  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     let (timesteps, sigmas) = way.grid(steps)

@@ -5,7 +5,7 @@ import ScorefieldPaths
 import ScorefieldSolvers
 
 /// DPM-Solver and DPM-Solver++ in multistep form, of the flow or of the reverse SDE.
-struct DPMSolverMultistepScheduler: DiffusersScheduler {
+struct DPMSolverMultistepScheduler: HalfLogSNRScheduler {
   static let className = "DPMSolverMultistepScheduler"
   var way: HalfLogSNRWay
   let limit: EstimateLimit
@@ -33,14 +33,6 @@ struct DPMSolverMultistepScheduler: DiffusersScheduler {
   var head: Head { way.prediction.head }
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
-
-  func dynamicallyShifted(by mu: Double) -> Self? {
-    way.dynamicallyShifted(by: mu).map {
-      var copy = self
-      copy.way = $0
-      return copy
-    }
-  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     var (timesteps, sigmas) = way.grid(steps, roundsKarras: !isCosine)

@@ -5,7 +5,7 @@ import ScorefieldSolvers
 import ScorefieldTensorCore
 
 /// DPM-Solver and DPM-Solver++ in singlestep form: the steps of a group go from its start, each by one estimate more.
-struct DPMSolverSinglestepScheduler: DiffusersScheduler {
+struct DPMSolverSinglestepScheduler: HalfLogSNRScheduler {
   static let className = "DPMSolverSinglestepScheduler"
   var way: HalfLogSNRWay
   let limit: EstimateLimit
@@ -25,14 +25,6 @@ struct DPMSolverSinglestepScheduler: DiffusersScheduler {
   var head: Head { way.prediction.head }
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
-
-  func dynamicallyShifted(by mu: Double) -> Self? {
-    way.dynamicallyShifted(by: mu).map {
-      var copy = self
-      copy.way = $0
-      return copy
-    }
-  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     let (timesteps, sigmas) = way.grid(steps)

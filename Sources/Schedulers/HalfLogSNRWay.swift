@@ -93,3 +93,18 @@ struct HalfLogSNRWay: Sendable {
 ///
 /// Source: Esser et al. 2024, arXiv:2403.03206, eq. 23.
 func shifted(_ sigma: Double, by shift: Double) -> Double { shift * sigma / (1 + (shift - 1) * sigma) }
+
+/// A scheduler whose steps are along a ``HalfLogSNRWay``.
+protocol HalfLogSNRScheduler: DiffusersScheduler {
+  var way: HalfLogSNRWay { get set }
+}
+
+extension HalfLogSNRScheduler {
+  func dynamicallyShifted(by mu: Double) -> Self? {
+    way.dynamicallyShifted(by: mu).map {
+      var copy = self
+      copy.way = $0
+      return copy
+    }
+  }
+}

@@ -6,7 +6,7 @@ import ScorefieldSolvers
 import ScorefieldTensorCore
 
 /// UniPC as diffusers has it: each step is corrected by the estimate at its end, which the next one uses anyway.
-struct UniPCMultistepScheduler: DiffusersScheduler {
+struct UniPCMultistepScheduler: HalfLogSNRScheduler {
   static let className = "UniPCMultistepScheduler"
 
   /// `B(h)`.
@@ -54,14 +54,6 @@ struct UniPCMultistepScheduler: DiffusersScheduler {
   var clock: ModelClock { way.clock }
   var steps: ClosedRange<Int> { 1...way.table.count }
   var needsShift: Bool { way.hasDynamicShift }
-
-  func dynamicallyShifted(by mu: Double) -> Self? {
-    way.dynamicallyShifted(by: mu).map {
-      var copy = self
-      copy.way = $0
-      return copy
-    }
-  }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     let (timesteps, sigmas) = grid(steps)
