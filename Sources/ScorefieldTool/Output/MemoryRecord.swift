@@ -16,8 +16,19 @@ enum MemoryRecord {
   /// The most before the record was started anew.
   private static let highest = Atomic(0)
 
-  /// The most memory this process has had, in bytes; nil where the system keeps no such record.
-  static var peak: Int? { field("VmHWM:").map { max($0, highest.load(ordering: .relaxed)) } }
+  /// The most memory this process has had, in bytes.
+  static var peak: Int {
+    // What the system counts for a process begins, on Linux, with what its parent had when it was started.
+    if let resident = field("VmHWM:") { return max(resident, highest.load(ordering: .relaxed)) }
+    var usage = rusage()
+    #if canImport(Darwin)
+      getrusage(RUSAGE_SELF, &usage)
+      return Int(usage.ru_maxrss)
+    #else
+      getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+      return Int(usage.ru_maxrss) * 1024
+    #endif
+  }
 
   /// How far resident memory rises while something is done, in bytes; nil where the record cannot be started anew.
   static func rise(_ body: () -> Void) -> Int? {
@@ -26,7 +37,7 @@ enum MemoryRecord {
       if let symbol = dlsym(nil, "malloc_trim") {
         _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
       }
-      highest.store(peak ?? 0, ordering: .relaxed)
+      highest.store(peak, ordering: .relaxed)
       guard let file = fopen("/proc/self/clear_refs", "w") else { return nil }
       let isStarted = fputs("5", file) >= 0
       guard fclose(file) == 0, isStarted, let before = field("VmRSS:") else { return nil }

@@ -3,11 +3,6 @@
 #else
   import Foundation
 #endif
-#if canImport(Darwin)
-  import Darwin
-#else
-  import Glibc
-#endif
 
 /// The one JSON object a command prints: its own fields and the figures every command has.
 struct Report<Body: Encodable>: Encodable {
@@ -23,7 +18,7 @@ struct Report<Body: Encodable>: Encodable {
     var figures = encoder.container(keyedBy: Keys.self)
     try figures.encode(seconds, forKey: .seconds)
     try figures.encode(networkEvaluations, forKey: .networkEvaluations)
-    try figures.encode(peakMemoryBytes(), forKey: .peakMemoryBytes)
+    try figures.encode(MemoryRecord.peak, forKey: .peakMemoryBytes)
   }
 
   /// The object as text, on one line, keys in snake case and alphabetical.
@@ -37,17 +32,3 @@ struct Report<Body: Encodable>: Encodable {
 
 /// Numbers for JSON, which has none that are not finite: null stands for them.
 func numbers(_ values: [Double]) -> [Double?] { values.map { $0.isFinite ? $0 : nil } }
-
-/// The most memory this process has had.
-func peakMemoryBytes() -> Int {
-  // What the system counts for a process begins, on Linux, with what its parent had when it was started.
-  if let peak = MemoryRecord.peak { return peak }
-  var usage = rusage()
-  #if canImport(Darwin)
-    getrusage(RUSAGE_SELF, &usage)
-    return Int(usage.ru_maxrss)
-  #else
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return Int(usage.ru_maxrss) * 1024
-  #endif
-}
