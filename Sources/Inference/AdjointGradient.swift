@@ -130,13 +130,9 @@ private func adjoint<F: FisherAccess, E: Error>(
     if (index + 1) % stride == 0 { kept.append(now) }
   }
   let endpoint = finalDenoise ? denoiser.denoise(now, at: grid.last) : now
-  let (losses, pullback) = try vjp(at: endpoint) { end throws(E) in try loss(end) }
-  guard losses.shape == [x.batch] else {
-    fatalError(
-      "adjointGradient(of: loss): the loss has shape \(losses.shape); needs one number per sample, [\(x.batch)]")
-  }
-  var gradient = pullback(.ones(like: losses))
-  access = fisher(PathEnd(endpoint: endpoint, loss: losses, gradient: gradient))
+  let end = try PathEnd(at: endpoint, for: "adjointGradient", of: loss)
+  var gradient = end.gradient
+  access = fisher(end)
   if finalDenoise { gradient = response(now, grid.last, gradient) }
 
   for piece in kept.indices.reversed() {
@@ -149,5 +145,5 @@ private func adjoint<F: FisherAccess, E: Error>(
         gradient, at: way[index - first], from: times[index], to: times[index + 1], under: denoiser, response: response)
     }
   }
-  return AdjointGradient(endpoint: endpoint, loss: losses, gradient: gradient, products: products)
+  return AdjointGradient(endpoint: endpoint, loss: end.loss, gradient: gradient, products: products)
 }

@@ -13,6 +13,24 @@ public struct PathEnd: Sendable {
     (self.endpoint, self.loss, self.gradient) = (endpoint, loss, gradient)
   }
 
+  /// The end, with its loss and the loss's gradient.
+  ///
+  /// - Parameters:
+  ///   - endpoint: Shape `[B, …]`.
+  ///   - operation: Who asks, for the words of a loss that has another shape than `[B]`.
+  ///   - loss: The loss of each sample, differentiable.
+  /// - Throws: What the loss throws.
+  package init<E: Error>(
+    at endpoint: Tensor, for operation: String, of loss: (Tensor) throws(E) -> Tensor
+  ) throws(E) {
+    let (losses, pullback) = try vjp(at: endpoint) { end throws(E) in try loss(end) }
+    guard losses.shape == [endpoint.batch] else {
+      fatalError(
+        "\(operation)(of: loss): the loss has shape \(losses.shape); needs one number per sample, [\(endpoint.batch)]")
+    }
+    self.init(endpoint: endpoint, loss: losses, gradient: pullback(.ones(like: losses)))
+  }
+
   /// How far each sample would have to move for its loss to be gone, if it went on falling as it does there, shape `[B]`.
   ///
   ///     |L|/|∂L/∂x|

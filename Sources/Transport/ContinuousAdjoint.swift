@@ -48,13 +48,9 @@ public func continuousAdjoint<F: FisherAccess, E: Error>(
   let found = try flowCotangents(
     count: 1, at: x, under: denoiser, fisher: fisher, from: from, to: to, accuracy: accuracy
   ) { endpoint throws(E) in
-    let (values, pullback) = try vjp(at: endpoint) { end throws(E) in try loss(end) }
-    guard values.shape == [x.batch] else {
-      fatalError(
-        "continuousAdjoint(of: loss): the loss has shape \(values.shape); needs one number per sample, [\(x.batch)]")
-    }
-    losses = values
-    return pullback(.ones(like: values)).expanded(at: 0)
+    let end = try PathEnd(at: endpoint, for: "continuousAdjoint", of: loss)
+    losses = end.loss
+    return end.gradient.expanded(at: 0)
   }
   return ContinuousAdjoint(
     endpoint: found.endpoint, loss: losses, gradient: found.tangents.squeezed(0),
