@@ -55,8 +55,7 @@ public struct NoisyClassifier: Module {
   ///   - noise: `log(σ/α)` of each, shape `[B]`.
   /// - Returns: Shape `[B, K]`.
   public func logits(_ x: Tensor, noise: Tensor) -> Tensor {
-    let features = trunk.features(x, noise: noise, condition: nil)
-    return last(features.rank > 2 ? features.mean(2, 3) : features)
+    last(trunk.features(x, noise: noise, condition: nil).pooledFeatures)
   }
 
   /// `log p(c | x, t)` of all classes.
@@ -83,8 +82,7 @@ public struct NoisyClassifier: Module {
       guard classes.count == 1 || classes.count == x.batch else {
         fatalError("NoisyClassifier.logProbability(of:)(\(x.shape)): \(classes.count) classes; needs 1 or \(x.batch)")
       }
-      let chosen = Tensor(classes.count == 1 ? Array(repeating: classes[0], count: x.batch) : classes)
-      return logProbabilities(x, at: t).gathered(chosen.expanded(at: 1).to(x.device), 1).squeezed(1)
+      return logProbabilities(x, at: t).entries(classes)
     }
   }
 }

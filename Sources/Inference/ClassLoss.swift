@@ -36,7 +36,6 @@ public struct ClassLoss<E: Error>: Sendable {
     else {
       fatalError("ClassLoss(\(x.shape)): the logits are \(logits.shape) for classes \(classes.prefix(3))")
     }
-    let chosen = Tensor(classes.count == 1 ? Array(repeating: classes[0], count: x.batch) : classes)
-    return -logits.logSoftmax(-1).gathered(chosen.expanded(at: 1), -1).squeezed(-1)
+    return -logits.logSoftmax(-1).entries(classes)
   }
 }

@@ -27,7 +27,12 @@ public struct ScalarHead: Module {
   /// - Parameter features: Shape `[B, featureWidth]` or `[B, featureWidth, H, W]`.
   /// - Returns: Shape `[B]`.
   public func callAsFunction(_ features: Tensor) -> Tensor {
-    let pooled = features.rank > 2 ? features.mean(2, 3) : features
+    let pooled = features.pooledFeatures
     return last(hidden.map { $0(pooled).silu() } ?? pooled).squeezed(1)
   }
+}
+
+extension Tensor {
+  /// Features of points as they are, of images their mean over the pixels, `[B, featureWidth]`.
+  package var pooledFeatures: Tensor { rank > 2 ? mean(2, 3) : self }
 }

@@ -56,6 +56,12 @@ extension Tensor {
   public func gathered(_ positions: Tensor, _ axis: Int) -> Tensor {
     Self.gather(argument, .int(axis), positions.argument)
   }
+
+  /// One entry of each row of a matrix, `[B, K] → [B]`: that of its own column, or all of one column.
+  package func entries(_ columns: [Int]) -> Tensor {
+    let chosen = Tensor(columns.count == 1 ? Array(repeating: columns[0], count: batch) : columns).to(device)
+    return gathered(chosen.expanded(at: 1), 1).squeezed(1)
+  }
   /// The `count` largest (or smallest) along the last axis, in order, and where they are.
   public func top(_ count: Int, largest: Bool = true) -> (values: Tensor, positions: Tensor) {
     let result = Self.topk.all(argument, .int(count), .int(-1), .flag(largest), capacity: 2)

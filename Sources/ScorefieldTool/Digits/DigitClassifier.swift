@@ -54,7 +54,7 @@ struct DigitClassifier: Module {
   /// The probability of each image's own class, and whether it is the largest.
   func judgement(of levels: Tensor, classes: [Int]) -> (confidence: [Double], isRight: [Bool]) {
     let found = logProbabilities(DigitSet.scale.scaled(levels, type: .float32))
-    let own = found.gathered(Tensor(classes).expanded(at: 1), 1).squeezed(1).exp().doubles
+    let own = found.entries(classes).exp().doubles
     return (own, zip(found.argmax(1).integers, classes).map(==))
   }
 

@@ -252,7 +252,7 @@ struct GuidedDigits {
   /// The loss of each sample, `[B]`.
   func loss(_ samples: Tensor, _ target: Target, by classifier: DigitClassifier) -> Tensor {
     if let styles = target.styles { return classifier.styleDistance(samples, to: styles) }
-    return -classifier.logProbabilities(samples).gathered(Tensor(target.classes).expanded(at: 1), 1).squeezed(1)
+    return -classifier.logProbabilities(samples).entries(target.classes)
   }
 
   /// Guided samples; the same noise for every target and method.
