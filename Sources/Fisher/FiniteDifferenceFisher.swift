@@ -52,17 +52,20 @@ public struct FiniteDifferenceFisher: FisherAccess {
     (self.denoiser, self.scheme, self.relativeStep, self.longest) = (denoiser, scheme, relativeStep, longest)
   }
 
-  /// Backward over as far as a gradient is followed: at most 8 σ, and no farther than where it would lead.
+  /// Backward over as far as a gradient is followed: at most some σ, and no farther than where it would lead.
   ///
-  /// Guided by these products samples reached no higher a loss than by the VJP, at 0.47 of its time (the guide page on reproducing the
+  /// Guided by these products over 8 σ samples reached no higher a loss than by the VJP, at 0.47 of its time (the guide page on reproducing the
   /// paper, figure 3).
   ///
   /// - Parameters:
   ///   - denoiser: The denoiser.
+  ///   - reach: How far at most, in units of σ.
   ///   - distance: How far each sample may move, shape `[B]`: where its loss would be gone, as `PathEnd` knows; nil for no limit.
   /// - Returns: The differences.
-  public static func secant(_ denoiser: any Denoiser, upTo distance: Tensor? = nil) -> FiniteDifferenceFisher {
-    FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: 8, longest: distance)
+  public static func secant(
+    _ denoiser: any Denoiser, over reach: Double = 8, upTo distance: Tensor? = nil
+  ) -> FiniteDifferenceFisher {
+    FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: reach, longest: distance)
   }
 
   public func fisher(at x: Tensor, time t: Double) -> At {

@@ -98,9 +98,14 @@ struct GuideCommand: ParsableCommand {
     try common.start()
     let model = try source.loaded(type: asked, levels: levels)
     let type = model.type
-    // A network's own products by default need no gradient.
-    let isRecommended = given?.isAuto == true && model.field == nil
-    let products = isRecommended ? nil : try given?.resolved(for: model, option: "--method")
+    // A network's own products by default need no gradient: where one is followed, secants; the spread of an estimate is that at the point.
+    let isByDefault = given?.isAuto == true && model.field == nil
+    let isRecommended = isByDefault && isMatched
+    let products =
+      isRecommended
+      ? nil
+      : isByDefault
+        ? try FisherMethodInput("secant", option: "--method") : try given?.resolved(for: model, option: "--method")
     try states.map(model.accepts)
     try reference.map(model.accepts)
     let points = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
@@ -143,20 +148,16 @@ struct GuideCommand: ParsableCommand {
       let end = counted.denoise(run.samples, at: to)
       return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: run.outcome)
     }
-    // The spread of an estimate is that at the point; a gradient is followed.
     let recommended =
-      isRecommended && isMatched
+      isRecommended
       ? points.map {
         RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted)
       } ?? RecommendedFisher(counted) : nil
-    let reach = isRecommended && !isMatched ? 8 : products?.reach
     if let recommended {
       // From the first guided step to the end, where predictions lead.
       let choices = grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
       picked = choices.reduce(into: []) { found, choice in if found.last != choice { found.append(choice) } }
         .joined(separator: ",")
-    } else if isRecommended {
-      picked = "secant:8"
     }
     let access = products?.access(
       of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
@@ -171,9 +172,8 @@ struct GuideCommand: ParsableCommand {
     } else {
       // The end is known there, and need not be predicted at every node.
       found = try steered { end in
-        if let reach {
-          return ErasedProducts(
-            FiniteDifferenceFisher(counted, scheme: .backward, relativeStep: reach, longest: end.distance))
+        if let reach = products?.reach {
+          return ErasedProducts(FiniteDifferenceFisher.secant(counted, over: reach, upTo: end.distance))
         }
         return products?.endpointForm.map { ErasedProducts(EndpointFisher(counted, endpoint: end.endpoint, form: $0)) }
           ?? erased!

@@ -213,7 +213,7 @@ struct SampleCommand: ParsableCommand {
       planned.map {
         // It multiplies what it starts from, which given states have been.
         $0.sample(
-          watched, from: states == nil ? first : first / $0.startScale, noise: .seed(seed &+ 0x5C0F),
+          watched, from: states == nil ? first : first / $0.startScale, noise: .ofSteps(seed),
           keepingPath: trajectory != nil)
       } ?? window.map {
         solver.run(

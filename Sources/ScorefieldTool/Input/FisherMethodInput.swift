@@ -162,8 +162,7 @@ struct FisherMethodInput {
     case .jvp: return ErasedFisher(FullTrace(JVPFisher(denoiser)))
     case .finiteDifference: return ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
     case .secant(let reach):
-      return ErasedFisher(
-        FullTrace(FiniteDifferenceFisher(denoiser, scheme: .backward, relativeStep: Double(reach))))
+      return ErasedFisher(FullTrace(FiniteDifferenceFisher.secant(denoiser, over: Double(reach))))
     case .null: return ErasedFisher(NullFisher(on: schedule))
     case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), on: schedule))
     case .endpoint: return ErasedFisher(PredictedEndpointFisher(denoiser))

@@ -58,8 +58,7 @@ struct SamplerInput {
   init(_ text: String, seed: UInt64 = 0, steps: Int = 1) throws(Failure) {
     let value = try OptionValue(text, of: "--solver")
     name = value.name
-    // Another stream than the one the start is drawn from.
-    let noise = NoiseSource.seed(seed &+ 0x5C0F)
+    let noise = NoiseSource.ofSteps(seed)
     switch value.name {
     case "ddim":
       let eta = try value.numbers([("eta", 0)])[0]
@@ -250,4 +249,9 @@ struct SamplerInput {
     guard case .adaptive = kind else { return }
     throw .option("--parallel", "'\(name)' chooses its steps one after another", repair: "use a solver of fixed steps")
   }
+}
+
+extension NoiseSource {
+  /// The noise of a sampler's steps: another stream than the one that the start is drawn from.
+  static func ofSteps(_ seed: UInt64) -> NoiseSource { .seed(seed &+ 0x5C0F) }
 }

@@ -106,6 +106,7 @@ struct FisherProducts {
       ),
       (.network, network, nil, digits.known(.float32), pick(digits.heldOut(.float32))),
     ]
+    let radius = known.norm(-1).max().item
     var rows: [Row] = []
     for (world, denoiser, truth, data, origins) in worlds {
       let methods = methods(over: data, on: .edm)
@@ -121,18 +122,18 @@ struct FisherProducts {
         let (product, products) = (exact.matvec(v), exact.matvecs(signs))
         /// `√Σ|F z|²` over the probes, of each point.
         func norm(_ products: Tensor) -> Tensor { products.vectors.squared().sum(-1).sum(0).sqrt() }
+        let (length, size) = (product.flattened.norm(-1), norm(products))
         let end = PredictedEndpointFisher(denoiser).endpoint(of: x, at: ratio)
         func add(_ name: String, _ access: ErasedProducts, choice: String? = nil, bound: Double? = nil) {
           let found = access.fisher(at: x, time: ratio)
           let error = (found.matvec(v) - product).flattened.norm(-1)
-          let all = norm(found.matvecs(signs) - products) / norm(products)
-          // Of the mean over the probes.
-          let scale = (norm(products) / Double(probes).squareRoot()).reciprocal().mean().item
+          let all = norm(found.matvecs(signs) - products) / size
           rows.append(
             Row(
               world: world, method: name, noiseToSignal: ratio,
-              error: (error / product.flattened.norm(-1)).mean().item, hilbertSchmidtError: all.mean().item,
-              bound: bound.map { $0 * scale }, choice: choice))
+              error: (error / length).mean().item, hilbertSchmidtError: all.mean().item,
+              // The size is that of all probes.
+              bound: bound.map { $0 * (size / Double(probes).squareRoot()).reciprocal().mean().item }, choice: choice))
         }
         for method in methods {
           add(method.name, method.products(denoiser, PathEnd(withoutLoss: end)))
@@ -143,7 +144,7 @@ struct FisherProducts {
               "\(method.name), draw", method.products(denoiser, PathEnd(withoutLoss: origins)),
               bound: isBounded
                 ? EndpointFisher.errorBound(
-                  EDMSchedule().kernel(at: ratio), radius: known.norm(-1).max().item, meanError: 0) : nil)
+                  EDMSchedule().kernel(at: ratio), radius: radius, meanError: 0) : nil)
           }
         }
         add("recommended", ErasedProducts(recommended), choice: "\(recommended.choice(at: ratio))")
