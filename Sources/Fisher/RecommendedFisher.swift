@@ -10,7 +10,7 @@ import ScorefieldTensorCore
 /// the VJP, but where only the last steps were guided, at σ/α about 0.35. Where the network is at hand too, forward differences of it take
 /// over at `σ/α ≤ 0.07 s`, with `s²` the data's total variance: that was better still, and within 2 % of the VJP's loss there. Of clusters
 /// that are narrow against their distance the normal distribution is no nearer than the baseline at noise between the two lengths. For
-/// gradients that are followed, backward differences over a long way are better than all of these: ``FiniteDifferenceFisher/secant(_:upTo:)``.
+/// gradients that are followed, backward differences over a long way are better than all of these: ``FiniteDifferenceFisher/secant(_:over:upTo:)``.
 /// With data and for themselves, the exact field of a data set, with `δ` the distance of a point to its nearest neighbour:
 ///
 ///     σ/α ≤ δ/6   the baseline I/σ²          ≤ 0.7 s   the nearest 512 points

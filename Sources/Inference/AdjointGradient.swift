@@ -47,7 +47,7 @@ public func adjointGradient<F: FisherAccess, E: Error>(
 }
 
 /// The same with products that stand on the end of the path, such as ``EndpointFisher``'s and
-/// ``FiniteDifferenceFisher/secant(_:upTo:)``'s.
+/// ``FiniteDifferenceFisher/secant(_:over:upTo:)``'s.
 ///
 /// - Parameters:
 ///   - x: The beginning, shape `[B, …]`.
