@@ -40,6 +40,61 @@ import Testing
     if row.weight > 1 { #expect(variance < 0.8 * row.tilted.1) }
   }
 
+  /// By weight: what `∂ₜp̃ + ∇·(p̃ ṽ)` is in units of `p̃` at three points, and what the formula as printed makes of it.
+  static let residuals: [(weight: Double, values: [Double], printed: [Double])] = [
+    (1, [0, 0, 0], [-0.0302, -0.9286, -0.1168]),
+    (2, [0.404264, -8.223858, -15.623282], [0.343897, -10.081044, -15.856978]),
+  ]
+
+  @Test(
+    "(Spec: C8.1c, E5) the guided flow does not carry the tilted densities, by the residual's corrected formula",
+    arguments: residuals.indices)
+  func residual(_ index: Int) throws {
+    let row = Self.residuals[index]
+    let schedule = VariancePreserving(betaMin: 2, betaMax: 2)
+    let (means, deviations) = (Tensor(rows: [[-1], [1.5]]), Tensor([0.3, 0.2]).sqrt())
+    let whole = GaussianMixtureDenoiser(
+      try GaussianMixture(weights: Tensor([0.4, 0.6]), means: means, standardDeviations: deviations), on: schedule)
+    let first = GaussianMixtureDenoiser(
+      try GaussianMixture(means: means[0..<1], standardDeviations: deviations[0..<1]), on: schedule)
+    let classify: @Sendable (Tensor, Double) -> Tensor = { x, t in
+      first.posterior(x, at: t).logDensity - whole.posterior(x, at: t).logDensity + Double.log(0.4)
+    }
+    let flow = ProbabilityFlow(ScoreGuidance(whole, scale: row.weight, by: classify))
+    // The mass of the tilted density, by the trapezoid rule, which is exact here to rounding.
+    let line = Tensor((0...4000).map { -12 + 0.006 * Double($0) }, shape: [4001, 1])
+    func unnormalised(_ x: Tensor, _ t: Double) -> Tensor {
+      whole.posterior(x, at: t).logDensity + row.weight * classify(x, t)
+    }
+    func density(_ x: Tensor, _ t: Double) -> Tensor {
+      unnormalised(x, t).exp() / (0.006 * unnormalised(line, t).exp().sum().item)
+    }
+    let (x, t, h) = (Tensor(rows: [[-0.5], [0.3], [1]]), 0.3, 1e-4)
+    func current(_ x: Tensor) -> Tensor { density(x, t) * flow.velocity(x, at: t).squeezed(1) }
+    /// A central difference of fourth order.
+    func slope(_ f: (Double) -> Tensor) -> Tensor {
+      (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
+    }
+    let found = (slope { density(x, t + $0) } + slope { current(x + $0) }) / density(x, t)
+    let truth = Tensor(row.values)
+    #expect((found - truth).abs().max().item < 2e-5, "\(found.doubles)")
+
+    // The formula: ∂ₜ log h + f·∇ log h − g² ∇ log p · ∇ log h − ½ g² (Δ log h + |∇ log h|²) − Z′/Z.
+    func weight(_ x: Tensor, _ t: Double) -> Tensor { row.weight * classify(x, t) }
+    let gradient = slope { weight(x + $0, t) }
+    // Second differences of first ones: of a step they can stand.
+    let step = 1e-3
+    let curvature = (weight(x + step, t) - 2 * weight(x, t) + weight(x - step, t)) / (step * step)
+    let mass = slope { Tensor([Double.log(0.006 * unnormalised(line, t + $0).exp().sum().item)]) }
+    let score = whole.score(x, at: t).squeezed(1)
+    let formula =
+      slope { weight(x, t + $0) } - x.squeezed(1) * gradient - 2 * score * gradient
+      - (curvature + gradient.squared()) - mass
+    #expect((formula - truth).abs().max().item < 2e-5, "\(formula.doubles)")
+    // The printed one lacks −½ g² ∇ log p · ∇ log h.
+    #expect((formula + score * gradient - Tensor(row.printed)).abs().max().item < 6e-5)
+  }
+
   private func three() throws -> (whole: GaussianMixtureDenoiser, first: GaussianMixtureDenoiser) {
     let covariances = Tensor([0.3, 0.1, 0.1, 0.2, 0.2, -0.05, -0.05, 0.4, 0.25, 0, 0, 0.15], shape: [3, 2, 2])
     let means = Tensor(rows: [[2, 0], [-1, 1.5], [-0.5, -2]])

@@ -23,6 +23,78 @@ import Testing
     )
   }
 
+  @Test(
+    "(Spec: C8.1a.1) the score and the class's gradient are the class's own score, on every schedule",
+    arguments: NamedSchedule.all)
+  func decomposition(_ named: NamedSchedule) throws {
+    let (whole, first) = try three(named.schedule)
+    let guided = ScoreGuidance(whole) { x, t in
+      first.posterior(x, at: t).logDensity - whole.posterior(x, at: t).logDensity
+    }
+    let range = named.schedule.timeRange
+    for (index, share) in stride(from: 0.05, through: 0.95, by: 0.1).enumerated() {
+      let t = range.lowerBound + share * (range.upperBound - range.lowerBound)
+      let kernel = named.schedule.kernel(at: t)
+      let x =
+        (kernel.alpha * kernel.alpha + kernel.sigma * kernel.sigma).squareRoot()
+        * SplitMix(seed: 40 + index).unit([100, 2])
+      expectClose(guided.score(x, at: t), first.score(x, at: t), within: 1e-12, "\(named) \(t)")
+    }
+  }
+
+  @Test(
+    "(Spec: C8.1a.2) a pull on the score is the same flow whatever is predicted", arguments: NamedSchedule.all)
+  func conversions(_ named: NamedSchedule) throws {
+    let whole = try three(named.schedule).whole
+    let range = named.schedule.timeRange
+    let t = range.lowerBound + 0.4 * (range.upperBound - range.lowerBound)
+    let kernel = named.schedule.kernel(at: t)
+    let (x, pull) = (kernel.sigma * SplitMix(seed: 31).unit([7, 2]), SplitMix(seed: 32).unit([7, 2]) / kernel.sigma)
+    let score = whole.score(x, at: t)
+    // Each head's own formula of the pull, and the flow's: −½ g² δ.
+    let pulled: [PredictionDenoiser] = [
+      PredictionDenoiser(.score, on: named.schedule) { _, _ in score + pull },
+      PredictionDenoiser(.noise, on: named.schedule) { _, k in -k.sigma * (score + pull) },
+      PredictionDenoiser(.data, on: named.schedule) { x, k in
+        whole.denoise(x, at: t) + (k.sigma * k.sigma / k.alpha) * pull
+      },
+    ]
+    let expected =
+      ProbabilityFlow(whole).velocity(x, at: t) - (0.5 * kernel.diffusion * kernel.diffusion) * pull
+    for denoiser in pulled {
+      expectClose(ProbabilityFlow(denoiser).velocity(x, at: t), expected, within: 1e-12, "\(named)")
+    }
+  }
+
+  @Test("(Spec: C8.1a.3) guidance of no weight leaves every sampler as it is, bit for bit")
+  func weightless() throws {
+    let whole = try three(.variancePreserving).whole
+    let guided = ScoreGuidance(whole, scale: 0) { x, _ in -x.squared().sum(-1) }
+    let grid = TimeGrid.uniformHalfLogSNR(8, over: .variancePreserving, from: 0.9, to: 0.05)
+    let start = SplitMix(seed: 33).unit([4, 2])
+    func check(_ solver: some Solver<any Denoiser>) {
+      #expect(
+        integrate(start, along: grid, with: solver, in: guided).doubles
+          == integrate(start, along: grid, with: solver, in: whole).doubles, "\(solver)")
+    }
+    check(.ddim)
+    check(.dpmSolver3)
+    check(.dpmSolverPlusPlus2M)
+    check(StochasticDDIM(eta: 1, noise: .seed(2)))
+  }
+
+  @Test("(Spec: C8.2.1, C8.3.7) the three arrows of classifier-free guidance at the fixture's point")
+  func arrows() throws {
+    let (whole, first) = try three(.variancePreserving)
+    let x = Tensor(rows: [[0.5, -0.25]])
+    let (free, own) = (whole.score(x, at: 0.3), first.score(x, at: 0.3))
+    expectClose(free, Tensor(rows: [[0.442338564965, 0.187859760388]]), within: 1e-11)
+    let towards = Tensor(rows: [[0.591433419027, 0.118214261358]])
+    expectClose(own - free, towards, within: 1e-11)
+    let guided = ClassifierFreeGuidance(first, over: whole, scale: 3)
+    expectClose(guided.score(x, at: 0.3), free + 3 * towards, within: 1e-11)
+  }
+
   @Test("(Spec: C8.1b.1, C8.1b.3) a quadratic loss tilts a Gaussian to the Gaussian of the summed precisions")
   func quadratic() throws {
     let field = try gaussian(.variancePreserving)
