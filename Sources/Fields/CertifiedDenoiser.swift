@@ -22,7 +22,12 @@ import ScorefieldTensorCore
 ///
 ///       |δx̂₀| ≤ w/(w + mass) (max |y − c| + |x̂₀ − c|)
 ///
-/// - *dense*: everything, by ``EmpiricalDenoiser``.
+/// - *dense*: everything, by ``EmpiricalDenoiser``. Logits that are off by at most `η` move the mean by
+///
+///       |δx̂₀| ≤ (e^{2η} − 1) √(tr C)
+///
+/// Where no way keeps the tolerance, the dense sum answers with the bound that it has. Storing the answer in the type of the data loses
+/// more the farther the data lie from 0; that is no matter of the way, and comes on top of each bound.
 ///
 /// White noise for data has no plane, and at large `σ` every point of it matters: there is nothing to save then, and nothing is.
 ///
@@ -32,7 +37,7 @@ public struct CertifiedDenoiser: Denoiser {
   public var schedule: any NoiseSchedule { whole.schedule }
   /// The data and their dense sum.
   public let whole: EmpiricalDenoiser
-  /// The bound that is kept, relative to ``scale``.
+  /// The bound that is asked of a way, relative to ``scale``; ``Answer/errorBound`` tells what came of it.
   public let tolerance: Double
   /// How many points are summed exactly.
   public let nearest: Int
@@ -45,6 +50,8 @@ public struct CertifiedDenoiser: Denoiser {
   /// `E|e|²`, in units of `residualUnit`.
   private let inner: EmpiricalDenoiser
   private let residualUnit: Double
+  /// `|c|`.
+  private let origin: Double
   private let screen: Screen
 
   /// The root of the data's mean squared distance from their mean, the unit of ``tolerance``.
@@ -80,6 +87,7 @@ public struct CertifiedDenoiser: Denoiser {
     let dimension = rows.shape[1]
     let plane = Subspace(of: rows, upTo: rank ?? (dimension <= 128 ? dimension : Swift.max(64, dimension / 8)))
     self.plane = plane.bare
+    origin = plane.centre.norm(-1).item
     moments = Moments(plane.coordinates, logWeights?.exp())
     let largest = plane.largestResidual
     residualUnit = largest > 0 ? largest * largest / (Self.hidden * plane.radius) : 1
@@ -99,7 +107,7 @@ public struct CertifiedDenoiser: Denoiser {
   public struct Answer: Sendable {
     /// `x̂₀`, shape `[B, …]`.
     public let mean: Tensor
-    /// The bound of `|δx̂₀|`, roundings of the plane's sums included, shape `[B]`, `float64`.
+    /// The bound of `|δx̂₀|`, roundings and what storing it loses included, shape `[B]`, `float64`.
     public let errorBound: Tensor
     /// One for each query.
     public let ways: [Way]
@@ -124,9 +132,7 @@ public struct CertifiedDenoiser: Denoiser {
     let queries = x.flattened.to(.float64) / kernel.alpha
     let limit = tolerance * scale
     if let flat = flat(queries, ratio), (flat.bound .<= limit).all() {
-      return Answer(
-        mean: flat.mean.to(x.elementType).reshaped(x.shape), errorBound: flat.bound,
-        ways: Array(repeating: .flat, count: x.batch))
+      return answer(flat.mean, flat.bound, Array(repeating: .flat, count: x.batch), like: x)
     }
     // Data that leave their plane by more than that are not summed in it; others have no need of their nearest points.
     let isPlane = plane.largestResidual <= limit
@@ -144,11 +150,18 @@ public struct CertifiedDenoiser: Denoiser {
     var ways = [Way](repeating: isPlane ? .reduced : .near, count: x.batch)
     if !rest.isEmpty {
       for query in rest { ways[query] = .dense }
-      let dense = whole.denoise(x.selecting(Tensor(rest)), at: t).flattened
-      means = means.putting(dense, at: rest)
-      bounds = bounds.putting(Tensor.full([rest.count], denseBound(rest, queries, ratio), on: x.device), at: rest)
+      let asked = Tensor(rest)
+      let dense = whole.posterior(x.selecting(asked), at: t)
+      means = means.putting(dense.mean.flattened, at: rest)
+      bounds = bounds.putting(denseBound(of: dense, at: queries.selecting(asked), ratio), at: rest)
     }
-    return Answer(mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds, ways: ways)
+    return answer(means, bounds, ways, like: x)
+  }
+
+  /// What is lost when a mean is stored in the type of the data comes on top of the bound.
+  private func answer(_ means: Tensor, _ bounds: Tensor, _ ways: [Way], like x: Tensor) -> Answer {
+    let lost = x.elementType.roundoff * (means.norm(-1) + plane.radius)
+    return Answer(mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds + lost, ways: ways)
   }
 
   /// The sum over the coordinates.
@@ -165,13 +178,12 @@ public struct CertifiedDenoiser: Denoiser {
     // What products of coordinates and the coordinate of the residuals may change of a logit, and what may be missing of
     // the spread.
     let reach = inside.norm(-1) + plane.radius
-    let rounding = precision * (0x1p-50 * reach.squared() + (Self.hidden * plane.radius) * (Self.hidden * plane.radius))
+    let hidden = Self.hidden * plane.radius
+    let rounding = precision * (0x1p-50 * reach * (reach + origin) + hidden * hidden)
     let spread = (posterior.covarianceTrace.clamped(0) + 0x1p-50 * plane.radius * plane.radius).sqrt()
     let growth = (2 * (pull * residual + rounding)).clamped(nil, 50).exp()
-    return (
-      plane.centre + mean.matmul(plane.axes),
-      growth * (pull * meanResidual + rounding) * spread + residual + rows.elementType.roundoff * plane.radius
-    )
+    let answer = plane.centre + mean.matmul(plane.axes)
+    return (answer, growth * (pull * meanResidual + rounding) * spread + residual)
   }
 
   /// The first terms of the mean in `1/k²`; nil where that is hopeless for any query.
@@ -188,16 +200,26 @@ public struct CertifiedDenoiser: Denoiser {
     let residual = plane.largestResidual
     let eta = (2 * residual * outside + residual * residual) / (2 * ratio * ratio)
     let bound = radius * spread.squared() + 2 * radius * (2 * eta).clamped(nil, 50).expm1() + residual
-    return (plane.centre + mean.matmul(plane.axes), bound + rows.elementType.roundoff * radius)
+    let answer = plane.centre + mean.matmul(plane.axes)
+    return (answer, bound)
   }
 
   /// What roundings can do to a dense sum.
-  private func denseBound(_ queries: [Int], _ x: Tensor, _ ratio: Double) -> Double {
-    let reach = (x.selecting(Tensor(queries)) - plane.centre).norm(-1).max().item
-    // A sum by differences rounds logits of d/2; one by products those of its terms.
-    let logit = Swift.max(4 * reach * plane.radius / (ratio * ratio), Double(rows.shape[1]))
-    return rows.elementType.roundoff * (2 * logit * plane.scale + plane.radius)
+  private func denseBound(of posterior: PosteriorMoments, at x: Tensor, _ ratio: Double) -> Tensor {
+    let roundoff = rows.elementType.roundoff
+    let (mean, radius) = (posterior.mean.flattened.to(.float64), plane.radius)
+    let reach = (x - plane.centre).norm(-1)
+    // A product of so many terms, and what is left of a logit of d/2 by differences.
+    let terms = Double(rows.shape[1])
+    let logits = roundoff * ((terms.squareRoot() + 4) * (radius / (ratio * ratio)) * reach + terms)
+    // The trace is a difference itself.
+    let spread = (posterior.covarianceTrace.to(.float64).clamped(0) + 8 * roundoff * radius * radius).sqrt()
+    let sums = Self.blockRounding * roundoff * ((mean - plane.centre).norm(-1) + spread)
+    return (2 * logits).clamped(nil, 50).expm1() * spread + sums
   }
+
+  /// Roundings of the sum over a block of points.
+  private static let blockRounding = 32.0
 
   /// The queries whose nearest points are enough, their means and the bounds.
   ///
@@ -254,8 +276,10 @@ public struct CertifiedDenoiser: Denoiser {
       // All that is left out together, beside what is there.
       let rest = (found.below[range][Axis.all, count] * -precision - logits.logSumExp(-1)).exp()
       let reach = (mean - plane.centre).norm(-1) + plane.radius
+      // Differences of numbers far from 0, squared.
+      let rounding = 0x1p-50 * (-logits).max(-1) + 0x1p-51 * precision * origin * (differences.norm(-1).max(-1))
       means.append(mean)
-      bounds.append(rest / (1 + rest) * reach + rows.elementType.roundoff * reach)
+      bounds.append((rest / (1 + rest) + rounding) * reach)
     }
     return (.concatenated(means), .concatenated(bounds))
   }

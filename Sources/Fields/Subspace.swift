@@ -58,7 +58,7 @@ struct Subspace: Sendable {
     while true {
       let axes =
         rank == dimension
-        ? Tensor.identity(dimension, type: type, on: device) : Self.axes(of: rows, centre, rank, tiles)
+        ? Tensor.identity(dimension, on: device) : Self.axes(of: rows, centre, rank, tiles)
       let parts = tiles.map { range -> (Tensor, Tensor) in
         let deviations = rows[range].to(.float64) - centre
         let coordinates = deviations.matmul(axes.transposed)
