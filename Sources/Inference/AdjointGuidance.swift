@@ -72,7 +72,7 @@ public func guidedSample<F: FisherAccess, E: Error>(
   guard guidance.guided.upperBound <= grid.steps else {
     fatalError("guidedSample(guided: \(guidance.guided)): the grid has \(grid.steps) steps")
   }
-  var state = start
+  var (state, memory) = (start, NoMemory())
   var losses: [Tensor] = []
   var outcome = Outcome.converged
   let length = Double(start.dimension).squareRoot()
@@ -94,7 +94,7 @@ public func guidedSample<F: FisherAccess, E: Error>(
         outcome = .notFinite
       }
     }
-    state = DDIM().advance(state, from: time, to: grid.times[index + 1], under: denoiser)
+    state = DDIM().step(state, from: time, to: grid.times[index + 1], in: denoiser, memory: &memory)
   }
   let samples = denoiser.denoise(state, at: grid.last)
   losses.append(try loss(samples))

@@ -138,7 +138,7 @@ public func withoutGradient<R, E: Error>(_ body: () throws(E) -> R) throws(E) ->
   return try body()
 }
 
-private func requireFractions(_ operation: StaticString, _ tensor: Tensor) {
+func requireFractions(_ operation: StaticString, _ tensor: Tensor) {
   let type = tensor.elementType
   guard !type.isInteger, type != .bool else {
     fatalError("\(operation)(\(tensor.shape) \(type.rawValue)): only floating-point numbers have derivatives")
@@ -177,7 +177,7 @@ private struct Tape {
 }
 
 /// A transform of libtorch's stack, entered; exits must come in reverse order.
-private struct Layer {
+struct Layer {
   let level: Int64
 
   static func gradient() -> Layer { enter("gradient") { Engine.api.grad_enter($0) } }

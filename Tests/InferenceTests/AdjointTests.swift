@@ -4,29 +4,42 @@ import Testing
 
 /// The gradient of a loss of the end of a path, against differentiation through all of it.
 @Suite struct AdjointTests {
-  /// Every step whose adjoint is known.
-  static let steps: [(name: String, step: any AdjointStep)] = [
-    ("ddim", DDIM()), ("euler", RungeKutta.euler), ("heun", RungeKutta.heun), ("rk4", RungeKutta.rk4),
+  /// Every method of the house, with memory and without, with noise and without.
+  static let solvers: [(name: String, solver: any Solver<any Denoiser>)] = [
+    ("ddim", DDIM()), ("euler", RungeKutta.euler.alongProbabilityFlow), ("heun", RungeKutta.heun.alongProbabilityFlow),
+    ("rk4", RungeKutta.rk4.alongProbabilityFlow), ("deis-1", .deis(1)), ("deis-3", .deis(3, start: .singleStep)),
+    ("dpm-solver-2", .dpmSolver2), ("dpm-solver-3", .dpmSolver3), ("dpm-solver++-2s", .dpmSolverPlusPlus2S),
+    ("dpm-solver++-2m", .dpmSolverPlusPlus2M), ("dpm-solver++-3m", .dpmSolverPlusPlus3M),
+    ("dpm-solver++-3s", .dpmSolverPlusPlus3S), ("unipc-2", .uniPC(2)), ("unipc-3", .uniPC(3)), ("pndm", .pndm),
+    ("ipndm", .ipndm), ("edm-heun", .edmHeun), ("edict", .edict), ("bdia", .bdia), ("belm", .belm),
+    ("heun-lambda", .heunInHalfLogSNR), ("exponential-heun", .exponentialHeun),
+    ("dpm-solver-v3-2", DPMSolverV3(2, statistics)),
+    ("ddim, η = 1", StochasticDDIM(eta: 1, noise: .seed(3))),
   ]
 
+  /// Of each dimension its own.
+  private static let statistics = ModelStatistics(over: -8...8, nodes: 401) { lambda in
+    let l = 1 / (1 + (2 * (lambda + Tensor([0.2, -0.5, 0]))).exp())
+    return (l, -0.4 + 0.1 * l, 0.2 * l)
+  }
   private static let points = SplitMix(seed: 31).symmetric([9, 3])
   private static let start = SplitMix(seed: 32).unit([4, 3])
   private static let target = SplitMix(seed: 33).symmetric([3])
 
   private func loss(_ x: Tensor) -> Tensor { (x - Self.target).squared().sum(-1) + (2 * x).sin().sum(-1) }
 
-  private func run(_ step: any AdjointStep, _ model: any Denoiser, _ grid: TimeGrid, _ x: Tensor, _ final: Bool)
-    -> Tensor
-  {
-    let end = zip(grid.times, grid.times.dropFirst()).reduce(x) { step.advance($0, from: $1.0, to: $1.1, under: model) }
+  private func run(
+    _ solver: some Solver<any Denoiser>, _ model: any Denoiser, _ grid: TimeGrid, _ x: Tensor, _ final: Bool
+  ) -> Tensor {
+    let end = integrate(x, along: grid, with: solver, in: model)
     return final ? model.denoise(end, at: grid.last) : end
   }
 
   @Test(
-    "Spec: F5 with the VJP the adjoint is the gradient through the whole sampler, for every step and schedule",
-    arguments: steps.map(\.name))
+    "Spec: F5 with the VJP the adjoint is the gradient through the whole sampler, for every solver and schedule",
+    arguments: solvers.map(\.name))
   func autograd(name: String) throws {
-    let step = Self.steps.first { $0.name == name }!.step
+    let solver = Self.solvers.first { $0.name == name }!.solver
     for schedule in ["vp", "edm", "flow"] {
       let field = EmpiricalDenoiser(data: Self.points, on: NamedSchedule.named(schedule))
       let grid = TimeGrid.uniformHalfLogSNR(
@@ -35,14 +48,14 @@ import Testing
       for final in [true, false] {
         let x = field.schedule.kernel(at: grid.first).sigma * Self.start
         let found = adjointGradient(
-          at: x, under: field, fisher: VJPFisher(field), stepping: step, along: grid, finalDenoise: final, of: loss)
-        let whole = valueAndGradient(at: x) { loss(run(step, field, grid, $0, final)).sum() }
+          at: x, under: field, fisher: VJPFisher(field), stepping: solver, along: grid, finalDenoise: final, of: loss)
+        let whole = valueAndGradient(at: x) { loss(run(solver, field, grid, $0, final)).sum() }
         expectClose(found.gradient, whole.gradient, within: 1e-10, "\(name) \(schedule)")
         expectClose(found.loss.sum(), whole.value, within: 1e-12)
-        expectClose(found.endpoint, run(step, field, grid, x, final), within: 1e-13)
+        expectClose(found.endpoint, run(solver, field, grid, x, final), within: 1e-13)
         // The exact Fisher is the same of an exact field.
         let exact = adjointGradient(
-          at: x, under: field, fisher: ExactFisher(field), stepping: step, along: grid, finalDenoise: final, of: loss)
+          at: x, under: field, fisher: ExactFisher(field), stepping: solver, along: grid, finalDenoise: final, of: loss)
         expectClose(exact.gradient, whole.gradient, within: 1e-9, "\(name) \(schedule)")
         #expect(exact.products == found.products && found.products >= 7 + (final ? 1 : 0))
       }
@@ -108,16 +121,16 @@ import Testing
     let grid = TimeGrid.karras(steps, over: .edm, from: 10, to: 0.05)
     let x = 10 * Self.start
     for condition in [SplitMix(seed: 41).unit([4, 2]), SplitMix(seed: 42).unit([1, 2])] {
-      for step in [DDIM() as any AdjointStep, RungeKutta.heun] {
-        func found(_ step: some AdjointStep) -> (path: AdjointGradient, condition: Tensor) {
+      for solver in [DDIM() as any Solver<any Denoiser>, RungeKutta.heun.alongProbabilityFlow, .dpmSolverPlusPlus2M] {
+        func found(_ solver: some Solver<any Denoiser>) -> (path: AdjointGradient, condition: Tensor) {
           adjointGradient(
-            at: x, condition: condition, of: model, fisher: { VJPFisher($0) }, stepping: step, along: grid, of: loss)
+            at: x, condition: condition, of: model, fisher: { VJPFisher($0) }, stepping: solver, along: grid, of: loss)
         }
-        let (path, slope) = found(step)
-        let whole = gradient(at: condition) { loss(run(step, model($0), grid, x, true)).sum() }
+        let (path, slope) = found(solver)
+        let whole = gradient(at: condition) { loss(run(solver, model($0), grid, x, true)).sum() }
         expectClose(slope, whole, within: 1e-10)
         expectClose(
-          path.gradient, gradient(at: x) { loss(run(step, model(condition), grid, $0, true)).sum() }, within: 1e-10)
+          path.gradient, gradient(at: x) { loss(run(solver, model(condition), grid, $0, true)).sum() }, within: 1e-10)
       }
     }
   }
@@ -130,13 +143,30 @@ import Testing
     let grid = TimeGrid.karras(10, over: .edm, from: 10, to: 0.05)
     let x = (10 * Self.start).to(.float32)
     func loss(_ x: Tensor) -> Tensor { (x - Self.target.to(.float32)).squared().sum(-1) }
-    let whole = gradient(at: x) { loss(run(RungeKutta.heun, model, grid, $0, true)).sum() }
+    let whole = gradient(at: x) { loss(run(RungeKutta.heun.alongProbabilityFlow, model, grid, $0, true)).sum() }
     let found = adjointGradient(
-      at: x, under: model, fisher: VJPFisher(model), stepping: RungeKutta.heun, along: grid, of: loss)
+      at: x, under: model, fisher: VJPFisher(model), stepping: RungeKutta.heun.alongProbabilityFlow, along: grid,
+      of: loss)
     expectClose(found.gradient, whole, within: 1e-5)
     let forward = adjointGradient(
-      at: x, under: model, fisher: JVPFisher(model), stepping: RungeKutta.heun, along: grid, of: loss)
+      at: x, under: model, fisher: JVPFisher(model), stepping: RungeKutta.heun.alongProbabilityFlow, along: grid,
+      of: loss)
     #expect(relativeError(forward.gradient, whole) > 1e-4)
+  }
+
+  @Test("a solver that differentiates the model itself is refused by name")
+  func differentiating() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let field = EmpiricalDenoiser(data: Tensor(rows: [[0, 1], [1, 0]]), on: .edm)
+      _ = adjointGradient(
+        at: Tensor(rows: [[1, 2]]), under: field, fisher: ExactFisher(field),
+        stepping: ExponentialTaylor(.noise, order: 2),
+        along: TimeGrid([2, 1]), of: { $0.sum(-1) })
+    }
+    let words = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(
+      words.contains("adjointGradient(stepping: ExponentialTaylor): the solver differentiates the model itself"),
+      "\(words)")
   }
 
   @Test("a loss of the wrong shape stops with what it gave")

@@ -54,15 +54,15 @@ import Testing
     let truth = continuousAdjoint(
       at: x, under: field, fisher: ExactFisher(field), from: from, to: to, accuracy: FlowAccuracy(rtol: 1e-10), of: loss
     ).gradient
-    func error(_ step: some AdjointStep, _ steps: Int) -> Double {
+    func error(_ solver: some Solver<any Denoiser>, _ steps: Int) -> Double {
       let grid = TimeGrid.uniformHalfLogSNR(steps, over: field.schedule, from: from, to: to)
       let found = adjointGradient(
-        at: x, under: field, fisher: ExactFisher(field), stepping: step, along: grid, finalDenoise: false, of: loss)
+        at: x, under: field, fisher: ExactFisher(field), stepping: solver, along: grid, finalDenoise: false, of: loss)
       return (found.gradient - truth).abs().max().item
     }
     let ddim = [200, 400].map { error(DDIM(), $0) }
-    let heun = [100, 200].map { error(RungeKutta.heun, $0) }
-    let rk4 = [50, 100].map { error(RungeKutta.rk4, $0) }
+    let heun = [100, 200].map { error(RungeKutta.heun.alongProbabilityFlow, $0) }
+    let rk4 = [50, 100].map { error(RungeKutta.rk4.alongProbabilityFlow, $0) }
     #expect(ddim[0] / ddim[1] > 1.8 && heun[0] / heun[1] > 3.5 && rk4[0] / rk4[1] > 12, "\(ddim) \(heun) \(rk4)")
     #expect(rk4[1] < 1e-5)
   }
