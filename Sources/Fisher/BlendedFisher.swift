@@ -21,12 +21,16 @@ public struct BlendedFisher: FisherAccess {
   ///
   /// - Parameters:
   ///   - data: The points, shape `[N, …]`.
+  ///   - weights: Their relative weights, shape `[N]`, positive; equal where left out.
   ///   - count: How many of the nearest are kept.
   ///   - tolerance: The weight left out up to which they answer, against that of those kept.
   ///   - schedule: How the data become noise.
-  public init(data: Tensor, nearest count: Int = 128, tolerance: Double = 0.05, on schedule: any NoiseSchedule) {
-    retrieval = RetrievalFisher(data, nearest: count, on: schedule)
-    gaussian = GaussianFisher(data: data, on: schedule)
+  public init(
+    data: Tensor, weights: Tensor? = nil, nearest count: Int = 128, tolerance: Double = 0.05,
+    on schedule: any NoiseSchedule
+  ) {
+    retrieval = RetrievalFisher(data, weights: weights, nearest: count, on: schedule)
+    gaussian = GaussianFisher(data: data, weights: weights, on: schedule)
     type = data.elementType
     self.tolerance = tolerance
   }

@@ -12,7 +12,8 @@ import ScorefieldTensorCore
 ///
 ///     ε (tr C + 2|m|²) + 2 (N − k) ρ² e^{−ρ²/2κ²}/Z,   ε = (N − k) e^{−r²/2κ²}/Z,   ρ² = max(r², 2κ²)
 ///
-/// where `m` is the kept mean seen from `x/α`. Below the spacing of the data a few points are all of the posterior.
+/// where `m` is the kept mean seen from `x/α`. Points that weigh more or less than others have their weights, of mean 1, in `Z`, and `N − k` is
+/// the weight of all that are not kept. Below the spacing of the data a few points are all of the posterior.
 ///
 /// - Cost: `O(B·N·d)` to find the points, streamed in tiles, and `O(B·k·d)` per trace or product.
 public struct RetrievalFisher: FisherAccess {
@@ -20,17 +21,24 @@ public struct RetrievalFisher: FisherAccess {
   /// `k`; all points where there are fewer.
   public let count: Int
   private let rows: Tensor
+  /// Of mean 1, `float64` `[N]`; nil where all are equal.
+  private let weights: Tensor?
 
   /// - Parameters:
-  ///   - data: The points, shape `[N, …]`; all have the same weight.
+  ///   - data: The points, shape `[N, …]`.
+  ///   - weights: Their relative weights, shape `[N]`, positive; equal where left out.
   ///   - count: `k`.
   ///   - schedule: How they become noise.
-  public init(_ data: Tensor, nearest count: Int, on schedule: any NoiseSchedule) {
+  public init(_ data: Tensor, weights: Tensor? = nil, nearest count: Int, on schedule: any NoiseSchedule) {
     guard data.rank >= 1, data.batch > 0, count > 0 else {
       fatalError("RetrievalFisher(\(data.shape), nearest: \(count)): needs points, and at least one of them")
     }
+    guard weights.map({ $0.shape == [data.batch] && ($0 .> 0).all() && $0.isFinite().all() }) ?? true else {
+      fatalError("RetrievalFisher(\(data.shape), weights: \(weights!.shape)): needs [\(data.batch)], all positive")
+    }
     (self.schedule, self.count) = (schedule, min(count, data.batch))
     rows = data.flattened
+    self.weights = weights.map { $0.to(.float64) / $0.to(.float64).mean() }
   }
 
   public func fisher(at x: Tensor, time t: Double) -> At {
@@ -38,9 +46,13 @@ public struct RetrievalFisher: FisherAccess {
     let ratio = kernel.noiseToSignal
     let origin = x.flattened.to(rows.elementType) / kernel.alpha
     let (distances, positions) = nearest(to: origin)
-    // The nearest sets the scale: its weight is 1.
+    // The largest sets the scale: its weight is 1.
     let closest = distances[Axis.all, ..<1]
-    let weights = (-0.5 * ((distances - closest) / ratio) * ((distances + closest) / ratio)).exp()
+    var logits = -0.5 * ((distances - closest) / ratio) * ((distances + closest) / ratio)
+    let prior = weights?.selecting(positions.reshaped(-1)).reshaped(positions.shape)
+    if let prior { logits += prior.log().to(logits.elementType) }
+    let largest = logits.max(-1, keeping: true)
+    let weights = (logits - largest).exp()
     let mass = weights.sum(-1)
     let shares = weights / mass.expanded(at: 1)
     let offsets =
@@ -49,11 +61,17 @@ public struct RetrievalFisher: FisherAccess {
     let centred = offsets - mean.expanded(at: 1)
     let spread = (shares * centred.squared().sum(-1)).sum(-1)
 
-    let missing = Double(rows.batch - count)
+    let total = Double(rows.batch)
+    // A difference, rounded: up.
+    let missing =
+      prior.flatMap {
+        count < rows.batch ? ((total - $0.sum(-1)).clamped(0) + 0x1p-48 * total).to(mass.elementType) : nil
+      }
+      ?? .full([1], total - Double(count), type: mass.elementType, on: mass.device)
     let last = distances[Axis.all, count - 1]
     func weight(_ distance: Tensor) -> Tensor {
       let first = closest.squeezed(1)
-      return (-0.5 * ((distance - first) / ratio) * ((distance + first) / ratio)).exp()
+      return (-0.5 * ((distance - first) / ratio) * ((distance + first) / ratio) - largest.squeezed(1)).exp()
     }
     let farther = last.clamped(Double(2).squareRoot() * ratio)
     let leftOut = missing * weight(last) / mass

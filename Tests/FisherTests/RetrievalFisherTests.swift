@@ -35,6 +35,28 @@ import Testing
     }
   }
 
+  @Test("Spec: F8 points that weigh more count more, and the bound knows what those left out weigh")
+  func weighted() {
+    let data = SplitMix(seed: 21).symmetric([80, 3])
+    let weights = (8 * SplitMix(seed: 22).symmetric([80])).exp()
+    let field = EmpiricalDenoiser(data: data, weights: weights, on: .edm)
+    let v = SplitMix(seed: 24).unit([20, 3])
+    for t in [0.05, 0.2, 0.6, 3] {
+      let x = data[..<20] + t * SplitMix(seed: 23).unit([20, 3])
+      let exact = ExactFisher(field).fisher(at: x, time: t)
+      let all = RetrievalFisher(data, weights: 5 * weights, nearest: 80, on: .edm).fisher(at: x, time: t)
+      expectClose(all.trace(), exact.trace(), within: 1e-9)
+      expectClose(all.matvec(v), exact.matvec(v), within: 1e-9)
+      #expect(all.traceBound.max().item == 0)
+      for count in [1, 10, 40] {
+        let some = RetrievalFisher(data, weights: weights, nearest: count, on: .edm).fisher(at: x, time: t)
+        #expect(
+          ((some.trace() - exact.trace()).abs() .<= some.traceBound + 1e-9 / (t * t)).all(), "\(t) \(count)")
+        if t == 0.6, count == 40 { #expect(some.traceBound.max().item > 1e-3) }
+      }
+    }
+  }
+
   @Test("Spec: F8 what is left out never changes the trace by more than the bound, in 2,000 random queries")
   func bound() {
     var generator = Generator(seed: 5)

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct FisherCommandTests {
   struct Report: Decodable {
-    let trace, log_density: [Double]
+    let trace: [Double]
+    let log_density: [Double]?
     let alpha, sigma, seconds: Double
     let samples, dimension, network_evaluations, peak_memory_bytes: Int
   }
@@ -46,6 +47,28 @@ import Testing
       #expect(report.alpha == truth.kernel.alpha && report.sigma == truth.kernel.sigma)
       #expect(report.samples == 2 && report.dimension == 2 && report.network_evaluations == 1)
       #expect(report.seconds > 0 && report.peak_memory_bytes > 1 << 20)
+    }
+  }
+
+  @Test("weights count for every method that stands on the data", arguments: ["retrieval:3", "gaussian", "blended:3"])
+  func weighted(_ method: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(points, shape: [3, 2], at: "points.npy")
+      try tool.put(x, shape: [2, 2], at: "x.npy")
+      try tool.put([5, 0, 0.01], shape: [3], at: "w.npy")
+      let answer = try tool.run([
+        "fisher", "--model", "points.npy", "--weights", "w.npy", "--schedule", "edm", "--time", "0.3", "--at", "x.npy",
+        "--method", method, "--json",
+      ])
+      #expect(answer.status == 0 && answer.messages == "", "\(answer.messages)")
+      let (kept, weights) = (Tensor(points, shape: [3, 2])[Tensor([1, 0, 1]) .> 0], Tensor([5, 0.01]))
+      let expected =
+        method == "gaussian"
+        ? GaussianFisher(data: kept, weights: weights, on: .edm).fisher(at: Tensor(x, shape: [2, 2]), time: 0.3).trace()
+        : EmpiricalDenoiser(data: kept, weights: weights, on: .edm).posterior(Tensor(x, shape: [2, 2]), at: 0.3)
+          .fisherTrace
+      let report: Report = try answer.json()
+      expectClose(Tensor(report.trace), expected, within: 1e-10)
     }
   }
 

@@ -83,9 +83,8 @@ struct FisherCommand: ParsableCommand {
     }
     let directions = v?.reshaped([count] + model.sampleShape)
     // What is proven of the data is proven in float64.
-    let covarianceData =
-      try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
-    guard !method.needsData || covarianceData != nil else {
+    let covarianceData = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) }
+    guard !method.needsData || covarianceData != nil || model.points != nil else {
       throw Failure.option(
         "--method", "'\(method.name)' needs a data set \(model.isStreamed ? "in memory" : "and the model is none")",
         repair: "give one with --data")

@@ -104,9 +104,8 @@ struct LikelihoodCommand: ParsableCommand {
     let shape = x?.shape ?? [rows!.count] + model.sampleShape
     let count = shape[0]
     // What is proven of the data is proven in float64.
-    let covarianceData =
-      try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
-    guard !method.needsData || covarianceData != nil else {
+    let covarianceData = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) }
+    guard !method.needsData || covarianceData != nil || model.points != nil else {
       throw Failure.option(
         "--trace", "'\(method.name)' needs a data set \(model.isStreamed ? "in memory" : "and the model is none")",
         repair: "give one with --data")

@@ -11,6 +11,8 @@ struct DataSet {
   let isLevels: Bool
   /// The points, where they are in memory.
   let points: Tensor?
+  /// Their weights, where they have any.
+  var weights: Tensor? { points == nil ? nil : selection.weights.map { $0[$0 .> 0] } }
   /// The field, where the points are on the disk.
   let stored: StoredField?
   /// What tells it from other data, and from itself after it was changed.

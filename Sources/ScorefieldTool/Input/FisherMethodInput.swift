@@ -149,10 +149,13 @@ struct FisherMethodInput {
   /// - Parameters:
   ///   - model: What is asked.
   ///   - counter: Counts the evaluations.
-  ///   - data: Where a covariance or near points come from, for the methods that need some.
+  ///   - data: Where a covariance or near points come from, for the methods that need some; the model's own, with their weights, where left
+  ///     out.
   ///   - seed: The seed of random probes.
   /// - Returns: Trace and product.
   func access(of model: LoadedModel, counter: EvaluationCounter, data: Tensor?, seed: UInt64) -> ErasedFisher {
+    let weights = data == nil ? model.data?.weights : nil
+    let data = data ?? model.points
     let schedule = model.denoiser.schedule
     let denoiser = CountedDenoiser(model.denoiser, counter: counter)
     func learned() -> CountedTrace { CountedTrace(base: model.traced!, counter: counter) }
@@ -164,19 +167,21 @@ struct FisherMethodInput {
     case .secant(let reach):
       return ErasedFisher(FullTrace(FiniteDifferenceFisher.secant(denoiser, over: Double(reach))))
     case .null: return ErasedFisher(NullFisher(on: schedule))
-    case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), on: schedule))
+    case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), weights: weights, on: schedule))
     case .endpoint: return ErasedFisher(PredictedEndpointFisher(denoiser))
     case .centred: return ErasedFisher(PredictedEndpointFisher(denoiser, form: .centred))
-    case .blended(let count): return ErasedFisher(BlendedFisher(data: data!, nearest: count, on: schedule))
+    case .blended(let count):
+      return ErasedFisher(BlendedFisher(data: data!, weights: weights, nearest: count, on: schedule))
     case .traceMatching, .residual: return ErasedFisher(trace: learned(), products: VJPFisher(denoiser))
     case .hutchinson(let count): return ErasedFisher(Hutchinson(VJPFisher(denoiser), probes: count, seed: seed))
     case .hutchPlusPlus(let count):
       return ErasedFisher(HutchPlusPlus(VJPFisher(denoiser), probes: count, seed: seed, on: schedule))
     case .retrieval(let count):
-      return ErasedFisher(nearest: RetrievalFisher(data!, nearest: count, on: schedule))
+      return ErasedFisher(nearest: RetrievalFisher(data!, weights: weights, nearest: count, on: schedule))
     case .hybrid(let count):
       return ErasedFisher(
-        trace: learned(), or: RetrievalFisher(data!, nearest: count, on: schedule), products: VJPFisher(denoiser))
+        trace: learned(), or: RetrievalFisher(data!, weights: weights, nearest: count, on: schedule),
+        products: VJPFisher(denoiser))
     }
   }
 
