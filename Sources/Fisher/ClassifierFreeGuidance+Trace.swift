@@ -10,7 +10,8 @@ extension ClassifierFreeGuidance: TracedDenoiser where Conditional: TracedDenois
   public func denoiseWithTraces(_ x: Tensor, at t: Double) -> (data: Tensor, traces: Tensor) {
     let base = unconditional.denoiseWithTraces(x, at: t)
     let other = conditional.denoiseWithTraces(x, at: t)
-    return (combined(base.data, other.data), combined(base.traces, other.traces))
+    let weight = scale(at: t)
+    return (combined(base.data, other.data, weight), combined(base.traces, other.traces, weight))
   }
 
   public func estimateCount(at x: Tensor, time t: Double) -> Int {

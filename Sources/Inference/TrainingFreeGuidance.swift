@@ -21,10 +21,10 @@ public struct TrainingFreeGuidance: Solver {
   /// `ℓ` of each sample, `[B, …] → [B]`, differentiable.
   public let loss: @Sendable (Tensor) -> Tensor
   /// `η₀` and how many steps down the loss it is used for.
-  public let dataStrength: Double
+  public let dataStrength: GuidanceScale
   public let dataSteps: Int
   /// `η_t`.
-  public let noiseStrength: Double
+  public let noiseStrength: GuidanceScale
   /// How often a step is taken.
   public let repetitions: Int
   /// The noise that takes a state back.
@@ -43,10 +43,19 @@ public struct TrainingFreeGuidance: Solver {
     noiseStrength: Double, dataStrength: Double, dataSteps: Int, repetitions: Int = 1, noise: NoiseSource = .seed(0),
     of loss: @escaping @Sendable (Tensor) -> Tensor
   ) {
-    guard noiseStrength.isFinite, dataStrength.isFinite, dataSteps >= 0, repetitions > 0 else {
+    self.init(
+      noiseStrength: .constant(noiseStrength), dataStrength: .constant(dataStrength), dataSteps: dataSteps,
+      repetitions: repetitions, noise: noise, of: loss)
+  }
+
+  /// The same with strengths that depend on the time.
+  public init(
+    noiseStrength: GuidanceScale, dataStrength: GuidanceScale, dataSteps: Int, repetitions: Int = 1,
+    noise: NoiseSource = .seed(0), of loss: @escaping @Sendable (Tensor) -> Tensor
+  ) {
+    guard dataSteps >= 0, repetitions > 0 else {
       fatalError(
-        "TrainingFreeGuidance(noiseStrength: \(noiseStrength), dataStrength: \(dataStrength), dataSteps: \(dataSteps), "
-          + "repetitions: \(repetitions)): needs finite strengths and at least one repetition")
+        "TrainingFreeGuidance(dataSteps: \(dataSteps), repetitions: \(repetitions)): needs at least one repetition")
     }
     (self.loss, self.noiseStrength, self.dataStrength, self.dataSteps) = (loss, noiseStrength, dataStrength, dataSteps)
     (self.repetitions, self.noise) = (repetitions, noise)
@@ -74,6 +83,7 @@ public struct TrainingFreeGuidance: Solver {
     _ x: Tensor, from t: Double, to s: Double, in field: any Denoiser, memory: inout NoiseStream
   ) -> Tensor {
     let (now, next) = (field.schedule.kernel(at: t), field.schedule.kernel(at: s))
+    let (noiseStrength, dataStrength) = (noiseStrength(at: t), dataStrength(at: t))
     var state = x
     for repetition in 1...repetitions {
       var estimate: Tensor

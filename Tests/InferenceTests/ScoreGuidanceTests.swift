@@ -126,7 +126,7 @@ import Testing
     let x = 1.5 * SplitMix(seed: 4).unit([8, 2])
     for t in [0.05, 0.3, 0.8] {
       let free = ClassifierFreeGuidance(first, over: whole, scale: weight)
-      expectClose(guided.score(x, at: t), free.score(x, at: t), within: 1e-10, "\(t)")
+      expectClose(guided.score(x, at: t), free.score(x, at: t), within: 1e-12, "\(t)")
       // The score of p(x) p(c | x)^ω by differences.
       let h = 1e-4
       for axis in 0..<2 {

@@ -71,6 +71,22 @@ import Testing
     expectClose(both - found, (0.4 * next.alpha) * (target - tilted.denoise(start, at: t)), within: 1e-12)
   }
 
+  @Test("(Spec: C8.4a) strengths may depend on the time")
+  func times() {
+    let (t, s) = (0.6, 0.5)
+    func step(_ noise: GuidanceScale, _ data: GuidanceScale) -> Tensor {
+      let guidance = TrainingFreeGuidance(noiseStrength: noise, dataStrength: data, dataSteps: 2, of: loss)
+      var memory = guidance.makeMemory()
+      return guidance.step(start, from: t, to: s, in: field, memory: &memory)
+    }
+    expectClose(
+      step(GuidanceScale { $0 }, GuidanceScale { 1 - $0 }), step(.constant(0.6), .constant(0.4)), within: 1e-15)
+    var none = NoMemory()
+    #expect(
+      step(.constant(3, within: 0...0.5, else: 0), .constant(3, within: 0.7...1, else: 0)).isIdentical(
+        to: DDIM().step(start, from: t, to: s, in: field, memory: &none)))
+  }
+
   @Test("(Spec: C8.4a.5) the loss of the samples falls as the strength grows, in either space and in both")
   func monotone() {
     func mean(_ guidance: TrainingFreeGuidance) -> Double {
@@ -94,6 +110,18 @@ import Testing
     _ = integrate(
       start, along: grid, with: TrainingFreeGuidance.noise(strength: 0.3, repetitions: 2, of: loss), in: counted)
     #expect(counter.count == 90)
+    // In the space of the data no derivative of the denoiser is taken.
+    struct Undifferentiated: Denoiser {
+      let base: GaussianMixtureDenoiser
+      var schedule: any NoiseSchedule { base.schedule }
+      func denoise(_ x: Tensor, at t: Double) -> Tensor {
+        #expect(x.isPlain)
+        return base.denoise(x, at: t)
+      }
+    }
+    _ = integrate(
+      start, along: grid, with: TrainingFreeGuidance.data(strength: 0.3, steps: 3, of: loss),
+      in: Undifferentiated(base: field))
     // Of one point, whose samples are known: the noise that is added is that of the forward process.
     let point = EmpiricalDenoiser(data: Tensor(rows: [[0.4, -0.2]]), on: .variancePreserving)
     let (t, s) = (0.7, 0.3)
