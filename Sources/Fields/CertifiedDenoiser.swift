@@ -2,6 +2,7 @@ import RealModule
 import ScorefieldArrays
 import ScorefieldPaths
 import ScorefieldTensorCore
+import Synchronization
 
 /// The posterior mean of a data set as cheaply as the noise level allows, with a bound of its error.
 ///
@@ -41,6 +42,8 @@ public struct CertifiedDenoiser: Denoiser {
   public let tolerance: Double
   /// How many points are summed exactly.
   public let nearest: Int
+  /// What its answers were worth, where that is written down.
+  public let certificate: Certificate?
   private let rows: Tensor
   private let logWeights: Tensor?
   private let pointShape: [Int]
@@ -70,9 +73,10 @@ public struct CertifiedDenoiser: Denoiser {
   ///   - tolerance: The bound of the error, relative to the data's root mean squared distance from their mean.
   ///   - nearest: How many points may be summed exactly.
   ///   - rank: The largest dimension of the plane; an eighth of the data's, at least 64, where left out.
+  ///   - certificate: Where the bounds of all answers are written down.
   public init(
     data: Tensor, weights: Tensor? = nil, on schedule: any NoiseSchedule, tolerance: Double = 1e-5, nearest: Int = 32,
-    rank: Int? = nil
+    rank: Int? = nil, certificate: Certificate? = nil
   ) {
     guard tolerance > 0, nearest > 0, rank.map({ $0 > 0 }) ?? true else {
       fatalError("CertifiedDenoiser(tolerance: \(tolerance), nearest: \(nearest)): both must be positive")
@@ -80,6 +84,7 @@ public struct CertifiedDenoiser: Denoiser {
     guard weights.map({ ($0 .> 0).all() }) ?? true else {
       fatalError("CertifiedDenoiser(weights: \(weights!.shape)): must be positive")
     }
+    self.certificate = certificate
     whole = EmpiricalDenoiser(data: data, weights: weights, on: schedule)
     (self.tolerance, self.nearest) = (tolerance, Swift.min(nearest, Swift.max(1, data.batch - 1)))
     (rows, pointShape) = (data.flattened, Array(data.shape.dropFirst()))
@@ -109,11 +114,44 @@ public struct CertifiedDenoiser: Denoiser {
     public let mean: Tensor
     /// The bound of `|δx̂₀|`, roundings and what storing it loses included, shape `[B]`, `float64`.
     public let errorBound: Tensor
+    /// Whether the tolerance was kept, but for what storing the answer loses, `bool`, shape `[B]`.
+    public let isWithin: Tensor
     /// One for each query.
     public let ways: [Way]
   }
 
-  public func denoise(_ x: Tensor, at t: Double) -> Tensor { certified(x, at: t).mean }
+  public func denoise(_ x: Tensor, at t: Double) -> Tensor {
+    let answer = certified(x, at: t)
+    certificate?.add(answer, scale)
+    return answer.mean
+  }
+
+  /// What the answers of a whole run are worth: of a sampler, which asks again and again.
+  public final class Certificate: Sendable {
+    private let state = Mutex<(answers: Int, kept: Int, largest: Double, ways: [Way: Int])>((0, 0, 0, [:]))
+
+    public init() {}
+
+    /// How many points were answered.
+    public var answers: Int { state.withLock { $0.answers } }
+    /// How many of them kept the tolerance.
+    public var answersWithin: Int { state.withLock { $0.kept } }
+    /// The largest bound, relative to ``CertifiedDenoiser/scale``.
+    public var largestBound: Double { state.withLock { $0.largest } }
+    /// How often each way was taken.
+    public var ways: [Way: Int] { state.withLock { $0.ways } }
+
+    fileprivate func add(_ answer: Answer, _ scale: Double) {
+      let kept = answer.isWithin.flags.count { $0 }
+      let largest = answer.errorBound.max().item / scale
+      state.withLock {
+        $0.answers += answer.ways.count
+        $0.kept += kept
+        $0.largest = Swift.max($0.largest, largest)
+        for way in answer.ways { $0.ways[way, default: 0] += 1 }
+      }
+    }
+  }
 
   /// The posterior mean with a bound of its error.
   ///
@@ -161,7 +199,9 @@ public struct CertifiedDenoiser: Denoiser {
   /// What is lost when a mean is stored in the type of the data comes on top of the bound.
   private func answer(_ means: Tensor, _ bounds: Tensor, _ ways: [Way], like x: Tensor) -> Answer {
     let lost = x.elementType.roundoff * (means.norm(-1) + plane.radius)
-    return Answer(mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds + lost, ways: ways)
+    return Answer(
+      mean: means.to(x.elementType).reshaped(x.shape), errorBound: bounds + lost,
+      isWithin: bounds .<= tolerance * scale, ways: ways)
   }
 
   /// The sum over the coordinates.

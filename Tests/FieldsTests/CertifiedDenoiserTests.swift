@@ -69,12 +69,35 @@ import Testing
       // What storing them loses is the same for every way.
       let roundoff = example.type == .float64 ? 0x1p-53 : 0x1p-24
       let room = 1e-5 * model.scale + 1.1 * roundoff * (answer.mean.to(.float64).norm(-1) + 4 * model.scale)
-      for (way, isWithin) in zip(answer.ways, (answer.errorBound .<= room).flags) where way != .dense {
+      for (way, isWithin) in zip(answer.ways, (answer.errorBound .<= room).flags)
+      where way != .dense {
         #expect(isWithin)
       }
+      #expect(zip(answer.ways, answer.isWithin.flags).allSatisfy { $0 == .dense || $1 })
       ways.formUnion(answer.ways)
     }
     #expect(ways == example.ways)
+  }
+
+  @Test("a sampler runs on it, its samples are those of the whole sum, and the run's certificate holds every answer")
+  func sampling() {
+    let data = Self.data(800, 30, beside: 0.4, seed: 50)
+    let certificate = CertifiedDenoiser.Certificate()
+    let model = CertifiedDenoiser(data: data, on: .edm, rank: 12, certificate: certificate)
+    let grid = TimeGrid.karras(18, over: .edm, from: 80, to: 0.002)
+    let start = 80 * SplitMix(seed: 51).unit([16, 30])
+    let run = sample(model, from: start, along: grid, with: .dpmSolverPlusPlus2M)
+    let truth = sample(model.whole, from: start, along: grid, with: .dpmSolverPlusPlus2M)
+    #expect((run.samples - truth.samples).norm(-1).max().item < 1e-4 * model.scale)
+    #expect(certificate.answers == 16 * run.evaluations && certificate.ways.values.reduce(0, +) == certificate.answers)
+    // In float64 the whole sum keeps the tolerance too.
+    #expect(certificate.answersWithin == certificate.answers && certificate.largestBound <= 1.01e-5)
+    #expect(certificate.ways.keys.contains(.near) && certificate.ways.keys.contains(.dense), "\(certificate.ways)")
+    // In float32 it does not, and says so.
+    let short = CertifiedDenoiser.Certificate()
+    _ = CertifiedDenoiser(data: data.to(.float32), on: .edm, rank: 12, certificate: short).denoise(
+      start.to(.float32), at: 3)
+    #expect(short.answers == 16 && short.answersWithin < 16 && short.largestBound > 1e-5)
   }
 
   @Test("weights count, and few points with much weight are not forgotten")
