@@ -51,12 +51,14 @@ func trajectory(of kind: TrajectoryData, _ type: ElementType, points count: Int,
     var (dense, certified) = (Duration.zero, Duration.zero)
     var ways: [CertifiedDenoiser.Way: Int] = [:]
     var (worst, error) = (0.0, 0.0)
+    var within = 0
     for (index, t) in grid.times.enumerated() {
       var answer: CertifiedDenoiser.Answer?
       certified += clock.measure { answer = model.certified(x, at: t) }
       var whole: Tensor?
       dense += clock.measure { whole = model.whole.denoise(x, at: t) }
       for way in answer!.ways { ways[way, default: 0] += 1 }
+      within += answer!.isWithin.flags.count { $0 }
       worst = max(worst, answer!.errorBound.max().item / model.scale)
       error = max(error, (answer!.mean - whole!).norm(-1).max().item / model.scale)
       guard index + 1 < grid.times.count else { break }
@@ -68,6 +70,8 @@ func trajectory(of kind: TrajectoryData, _ type: ElementType, points count: Int,
     }
     return [
       figure("build", setup.inSeconds, "s"), figure("dense", dense.inSeconds, "s"),
+      figure("trajectories that pay for the build", setup / (dense - certified), "trajectories"),
+      figure("answers within the tolerance", Double(within) / total, "share"),
       figure("certified", certified.inSeconds, "s"), figure("dense/certified", dense / certified, "ratio"),
       figure("rank", Double(model.rank), "dimensions"), figure("largest bound", worst, "of the scale"),
       figure("largest difference", error, "of the scale"),
