@@ -238,7 +238,7 @@ import Testing
         "--method: 'dps' needs a measurement, and the loss is 'script:x.pt'; "
       ),
       (["--loss", "script:none.pt"], 66, "none.pt: "),
-      (["--loss", "script:target.npy"], 65, "target.npy: is no TorchScript module that libtorch "),
+      (["--loss", "script:target.npy"], 65, "target.npy: is no TorchScript module; save one with torch.jit.script("),
       (["--loss", "target:none.npy"], 66, "none.npy: "),
       (["--loss", "target:wide.npy"], 65, "wide.npy: holds samples of shape [3], the model of shape [2]; "),
       (["--measurement", "sum"], 64, "--measurement: 'sum' is no measurement; use none, inpaint:MASK.npy, "),
