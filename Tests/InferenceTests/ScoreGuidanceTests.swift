@@ -250,5 +250,36 @@ import Testing
       loss: { $0.sum(-1) * .nan })
     #expect(found.outcome == .notFinite && found.losses.shape == [2, 40])
     expectClose(found.samples, sample(field, from: start, along: grid, with: .ddim).samples, within: 1e-12)
+    #expect(found.isStopped.all())
+  }
+
+  @Test(
+    "a loss or a gradient that is no number stops the guidance of its sample alone, from there on",
+    arguments: [false, true])
+  func oneNotFinite(_ isGradient: Bool) {
+    let lost = Tensor.arange(0..<40) .== 7
+    /// A loss that is NaN where asked for, or has the slope of the root of zero there.
+    func loss(_ x: Tensor, losing isLost: Bool) -> Tensor {
+      let (none, factor) = (Tensor.zeros([40]), Tensor.ones([40]))
+      let rough =
+        (x[Axis.all, 0].squared() + 1)
+        * (isLost && isGradient ? factor.replacing(with: 0, where: lost) : factor)
+      return self.loss(x) + rough.sqrt() + (isLost && !isGradient ? none.replacing(with: .nan, where: lost) : none)
+    }
+    func run(_ guided: Range<Int>, losing from: Int? = nil) -> GuidedSamples {
+      var asked = 0
+      return guidedSample(
+        field, from: start, along: grid, guidance: AdjointGuidance(guided: guided), fisher: { _ in ExactFisher(field) },
+        loss: { x in
+          asked += 1
+          return loss(x, losing: from.map { asked > $0 } ?? false)
+        })
+    }
+    let (found, whole, short) = (run(3..<9, losing: 2), run(3..<9), run(3..<5))
+    #expect(found.outcome == .notFinite && found.losses.shape == [7, 40])
+    #expect(found.isStopped.flags == lost.flags)
+    let others = Tensor((0..<40).filter { $0 != 7 })
+    #expect(found.samples.selecting(others).isIdentical(to: whole.samples.selecting(others)))
+    expectClose(found.samples[7], short.samples[7], within: 1e-12)
   }
 }
