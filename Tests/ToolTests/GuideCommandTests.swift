@@ -247,6 +247,20 @@ import Testing
       (
         ["--measurement", "matrix:wide.npy"], 65, "wide.npy: has shape [1, 3], and a sample has 2 numbers; give [m, 2]"
       ),
+      (["--measurement", "inpaint:none.npy"], 66, "none.npy: "),
+      (
+        ["--measurement", "inpaint:nothing.npy"], 65,
+        "nothing.npy: sees nothing: all of it is zero; give a number other than 0 where something is seen"
+      ),
+      (["--measurement", "blur"], 64, "--measurement: 'blur' lacks WIDTH; write blur:WIDTH"),
+      (
+        ["--measurement", "blur:11"], 64,
+        "--measurement: '11' is no width of a blur in pixels; give a number above 0, up to 10"
+      ),
+      (
+        ["--measurement", "downsample:0"], 64,
+        "--measurement: '0' is no factor to downsample by; give a whole number from 1"
+      ),
       (["--measurement", "downsample:2"], 64, "--measurement: needs images, and samples have shape [2]; "),
       (["--guide-to", "51"], 64, "--guide-from: 15 and --guide-to 51 are no steps of 50; give 0 ≤ from < to ≤ 50"),
       (["--strength", "nan"], 64, "--strength: nan is no strength; give a number such as 0.2"),
@@ -260,6 +274,7 @@ import Testing
     try Tool.inTemporaryFolder { tool in
       try put(tool)
       try tool.put([1, 2, 3], shape: [1, 3], at: "wide.npy")
+      try tool.put([0, 0], shape: [2], at: "nothing.npy")
       var arguments = ["--loss": "target:target.npy", "--count": "2", "--out": "g.safetensors"]
       for index in stride(from: 0, to: options.count, by: 2) { arguments[options[index]] = options[index + 1] }
       let answer = try tool.run(

@@ -74,6 +74,12 @@ struct LossInput {
     func missing(_ what: String) -> Failure {
       .option("--measurement", "'\(measurement)' lacks \(what)", repair: "write \(parts[0]):\(what)")
     }
+    func given() throws -> String {
+      guard let value, !value.isEmpty else {
+        throw missing(parts[0] == "blur" ? "WIDTH" : "n")
+      }
+      return value
+    }
     switch parts[0] {
     case "none" where value == nil: return .all
     case "inpaint":
@@ -83,11 +89,17 @@ struct LossInput {
       guard let value, !value.isEmpty else { throw missing("FILE.npy") }
       return .matrix(try ArrayInput(value))
     case "downsample":
-      guard let factor = value.flatMap(Int.init), factor > 0 else { throw missing("a whole factor") }
+      let value = try given()
+      guard let factor = Int(value), factor > 0 else {
+        throw Failure.option(
+          "--measurement", "'\(value)' is no factor to downsample by", repair: "give a whole number from 1")
+      }
       return .downsampling(factor)
     case "blur":
-      guard let width = value.flatMap(Double.init), width > 0, width <= 10 else {
-        throw missing("a width in pixels, up to 10")
+      let value = try given()
+      guard let width = Double(value), width > 0, width <= 10 else {
+        throw Failure.option(
+          "--measurement", "'\(value)' is no width of a blur in pixels", repair: "give a number above 0, up to 10")
       }
       return .blur(width)
     default:
@@ -185,6 +197,7 @@ struct LossInput {
           .badData, input.path, "has shape \(mask.shape), the samples \(model.sampleShape)",
           repair: "give one number for each of a sample's")
       }
+      guard (mask .!= 0).any() else { throw Self.blind(input.path) }
       return MaskMeasurement(mask.reshaped(model.sampleShape))
     case .matrix(let input):
       let matrix = try input.values(model.type)
@@ -193,6 +206,7 @@ struct LossInput {
           .badData, input.path, "has shape \(matrix.shape), and a sample has \(model.dimension) numbers",
           repair: "give [m, \(model.dimension)]")
       }
+      guard (matrix .!= 0).any() else { throw Self.blind(input.path) }
       return MatrixMeasurement(matrix)
     case .downsampling(let factor):
       try image(of: model)
@@ -208,6 +222,11 @@ struct LossInput {
       let line = Tensor((-reach...reach).map { -0.5 * (Double($0) / width) * (Double($0) / width) }).softmax(0)
       return BlurMeasurement(line.expanded(at: 1).matmul(line.expanded(at: 0)).to(model.type))
     }
+  }
+
+  private static func blind(_ path: String) -> Failure {
+    Failure(
+      .badData, path, "sees nothing: all of it is zero", repair: "give a number other than 0 where something is seen")
   }
 
   private func image(of model: LoadedModel) throws(Failure) {
