@@ -218,6 +218,44 @@ import Testing
     }
   }
 
+  private func ask(_ tool: Tool, _ name: String, count: Int = 3) throws -> Tool.Answer {
+    _ = try module(name, for: tool)
+    return try tool.run([
+      "guide", "--model", "images.npy", "--schedule", "edm", "--steps", "12", "--guide-from", "3", "--guide-to", "8",
+      "--loss", "script:\(name).pt", "--count", "\(count)", "--out", "g.safetensors",
+    ])
+  }
+
+  @Test("a module is asked for as many samples as there will be: one for exactly so many will do")
+  func batches() throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      #expect(try ask(tool, "three").status == 0)
+      let two = try ask(tool, "two")
+      #expect(two.status == 65 && two.output == "")
+      #expect(
+        two.messages
+          == "scorefield: two.pt: answers with float64 of shape [2] for 3 samples; give one number per sample\n")
+    }
+  }
+
+  @Test(
+    "a loss without a gradient is refused, one that is flat where the samples are is not",
+    arguments: ["detached", "constant"])
+  func independent(name: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      let answer = try ask(tool, name)
+      #expect(answer.status == 65 && answer.output == "")
+      #expect(
+        answer.messages
+          == "scorefield: \(name).pt: gives a loss that does not depend on the samples, as far as gradients know; "
+          + "compute it from them with differentiable operations, without detach or no_grad\n")
+      #expect(try !tool.names().contains("g.safetensors"))
+      #expect(try ask(tool, "hinge").status == 0)
+    }
+  }
+
   @Test(
     "what cannot be is one line, the right status, nothing on stdout and no file",
     arguments: [
