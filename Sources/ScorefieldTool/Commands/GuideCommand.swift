@@ -98,6 +98,7 @@ struct GuideCommand: ParsableCommand {
     try common.start()
     let model = try source.loaded(type: asked, levels: levels)
     let type = model.type
+    guard !isPosterior || !model.isStreamed else { throw Failure.noDerivatives("--method", method) }
     // A network's own products by default need no gradient: where one is followed, secants; the spread of an estimate is that at the point.
     let isByDefault = given?.isAuto == true && model.field == nil
     let isRecommended = isByDefault && isMatched
@@ -179,6 +180,7 @@ struct GuideCommand: ParsableCommand {
           ?? erased!
       }
     }
+    try model.check()
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
     let finalLoss = last.mean().item
     let seconds = (clock.now - begin).seconds

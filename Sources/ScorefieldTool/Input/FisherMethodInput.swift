@@ -127,8 +127,7 @@ struct FisherMethodInput {
     switch kind {
     case .vjp where model.isStreamed, .jvp where model.isStreamed, .hutchinson where model.isStreamed,
       .hutchPlusPlus where model.isStreamed:
-      throw .option(
-        option, "'\(name)' needs derivatives, and the data are not in memory", repair: "use exact or finite-difference")
+      throw .noDerivatives(option, name)
     case .auto:
       if model.field != nil { return FisherMethodInput("exact", .exact) }
       if model.traced != nil { return FisherMethodInput("trace-matching", .traceMatching) }
