@@ -257,6 +257,25 @@ import Testing
   }
 
   @Test(
+    "a loss that is no number, or whose gradient is none, ends the command with its sample and step",
+    arguments: [
+      ("root", "the loss of sample 0 is nan at guided step 3"),
+      ("rough", "the loss of sample 0 has a gradient that is no number at guided step 3"),
+    ])
+  func notFinite(name: String, message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      let answer = try ask(tool, name)
+      #expect(answer.status == 65 && answer.output == "")
+      #expect(
+        answer.messages
+          == "scorefield: \(name).pt: \(message); give one that is finite, and so is its gradient, wherever samples may be\n"
+      )
+      #expect(try !tool.names().contains("g.safetensors"))
+    }
+  }
+
+  @Test(
     "what cannot be is one line, the right status, nothing on stdout and no file",
     arguments: [
       (["--loss", "style"], 64, "--loss: 'style' is no loss; write target:FILE.npy, class:CLASSIFIER.pt:k, "),

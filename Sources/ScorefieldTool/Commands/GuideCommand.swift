@@ -129,13 +129,20 @@ struct GuideCommand: ParsableCommand {
     let grid = TimeGrid.uniformHalfLogSNR(steps, over: schedule.schedule, from: from, to: to)
     // The loss is asked once in every guided step.
     var moments = [begin]
+    var trouble: ArrayFileError?
     func steered(by fisher: (_ end: PathEnd) -> ErasedProducts) throws(ArrayFileError) -> GuidedSamples {
       try guidedSample(
         counted, from: first, along: grid,
         guidance: AdjointGuidance(
           guided: guideFrom..<guideTo, predictionSteps: predictionSteps, strength: strength),
-        fisher: fisher,
+        fisher: { end in
+          trouble = trouble ?? ready.refusal(of: end, atStep: guideFrom + moments.count - 2)
+          return fisher(end)
+        },
         loss: { (x) throws(ArrayFileError) in
+          // Where the data have changed there are no numbers either.
+          try model.check()
+          if let trouble { throw trouble }
           moments.append(clock.now)
           progress.show(moments.count - 1)
           return try ready.loss(x)
@@ -181,6 +188,8 @@ struct GuideCommand: ParsableCommand {
       }
     }
     try model.check()
+    if let trouble { throw trouble }
+    if let trouble = ready.refusal(of: found) { throw trouble }
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
     let finalLoss = last.mean().item
     let seconds = (clock.now - begin).seconds
@@ -203,7 +212,7 @@ struct GuideCommand: ParsableCommand {
         "mean loss of \(first.batch) samples \(significant(finalLoss, 4))"
           + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : ""))
       if found.outcome != .converged {
-        try Terminal.answer("a loss or a gradient was no number: \(found.outcome.rawValue)")
+        try Terminal.answer("a sample or a gradient was no number: \(found.outcome.rawValue)")
       }
     }
   }
