@@ -100,6 +100,33 @@ import Testing
     }
   }
 
+  @Test("as text the products that were taken are named too")
+  func text() throws {
+    try Tool.inTemporaryFolder { tool in
+      try put(tool)
+      func ask(_ method: String) throws -> String {
+        try tool.run([
+          "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--start", "start.npy",
+          "--steps", "12", "--guide-from", "3", "--guide-to", "8", "--method", method,
+        ]).output
+      }
+      for (method, picked) in [
+        ("auto", "exact"), ("dps", "dps"), ("moments", "moments:exact"),
+        ("recommended", "recommended:finite-difference"),
+      ] {
+        let line = try ask(method)
+        #expect(line.hasPrefix("mean loss of 3 samples ") && line.hasSuffix(", by \(picked)\n"), "\(line)")
+      }
+      // The points of a data set, by their spacing and spread.
+      try tool.put(SplitMix(seed: 21).symmetric([60, 2]).hostArray, at: "points.npy")
+      let line = try tool.run([
+        "guide", "--model", "points.npy", "--schedule", "edm", "--loss", "target:target.npy", "--start", "start.npy",
+        "--steps", "12", "--guide-from", "3", "--guide-to", "8", "--method", "recommended",
+      ]).output
+      #expect(line.hasSuffix(", by recommended:gaussian,retrieval:60,null\n"), "\(line)")
+    }
+  }
+
   @Test("Spec: F5 for a network the recommended products are taken, and the report names all that were asked")
   func recommended() throws {
     try Tool.inTemporaryFolder { tool in
@@ -124,6 +151,11 @@ import Testing
       // With data at hand or not: 20 steps and the end, and in each guided one 4 to the end and 4 back.
       #expect(near.method == "secant:8" && far.method == "secant:8" && near.outcome == "converged")
       #expect(near.network_evaluations == 21 + 10 * 8 && far.network_evaluations == near.network_evaluations)
+      let named = try ask(["--data", "data.npy", "--method", "recommended"])
+      #expect(named.method == "recommended:gaussian,finite-difference" && named.outcome == "converged")
+      let (matched, free) = (try ask(["--method", "moments"]), try ask(["--strength", "0"]))
+      #expect(matched.method == "moments:finite-difference" && matched.outcome == "converged")
+      #expect(matched.mean_final_loss < 0.5 * free.mean_final_loss)
     }
   }
 

@@ -301,7 +301,7 @@ import Testing
         "guide", "--model", "m.npy", "--schedule", "edm", "--count", "3", "--steps", "8", "--guide-from", "2",
         "--guide-to", "6", "--loss", "target:t.npy", "--out",
       ]
-      for method in ["auto", "moments"] {
+      for method in ["auto", "moments", "recommended"] {
         #expect(try tool.run(guide + ["g.safetensors", "--stream", "--method", method]).status == 0)
       }
       for method in ["dps", "vjp"] {

@@ -101,12 +101,8 @@ struct GuideCommand: ParsableCommand {
     guard !isPosterior || !model.isStreamed else { throw Failure.noDerivatives("--method", method) }
     // A network's own products by default need no gradient: where one is followed, secants; the spread of an estimate is that at the point.
     let isByDefault = given?.isAuto == true && model.field == nil
-    let isRecommended = isByDefault && isMatched
     let products =
-      isRecommended
-      ? nil
-      : isByDefault
-        ? try FisherMethodInput("secant", option: "--method") : try given?.resolved(for: model, option: "--method")
+      isByDefault ? isMatched ? .recommended : .secant : try given?.resolved(for: model, option: "--method")
     try states.map(model.accepts)
     try reference.map(model.accepts)
     let points = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
@@ -149,34 +145,33 @@ struct GuideCommand: ParsableCommand {
         })
     }
     let found: GuidedSamples
-    var picked = products?.name ?? "dps"
     func likelihood(_ guided: some Denoiser) throws -> GuidedSamples {
       let steps = GuidedSteps(base: counted, by: guided, between: grid.times[guideTo - 1]...grid.times[guideFrom])
       let run = sample(steps, from: first, along: grid, with: .ddim, finalDenoise: false)
       let end = counted.denoise(run.samples, at: to)
-      return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: run.outcome)
+      let outcome = end.isFinite().all() ? run.outcome : .notFinite
+      return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: outcome)
     }
-    let recommended =
-      isRecommended
-      ? points.map {
-        RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted)
-      } ?? RecommendedFisher(counted) : nil
-    if let recommended {
-      // From the first guided step to the end, where predictions lead.
-      let choices = grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
-      picked = choices.reduce(into: []) { found, choice in if found.last != choice { found.append(choice) } }
+    let data = points?.reshaped([-1] + model.sampleShape)
+    let recommended = products?.recommendation(for: model, asking: counted, data: data)
+    // From the first guided step to the end, where predictions lead.
+    let choices = recommended.map { recommended in
+      grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
+        .reduce(into: [String]()) { found, choice in if found.last != choice { found.append(choice) } }
         .joined(separator: ",")
     }
-    let access = products?.access(
-      of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
-    let erased = recommended.map { ErasedProducts($0) } ?? access.map { ErasedProducts($0) }
+    let own = products?.name ?? method
+    let picked = isMatched ? "moments:\(choices ?? own)" : choices.map { "\(own):\($0)" } ?? own
+    let erased =
+      recommended.map { ErasedProducts($0) }
+      ?? products.map { ErasedProducts($0.access(of: model, counter: counter, data: data, seed: common.seed)) }
     if isPosterior, let (measured, observed) = ready.target {
       found = try likelihood(
-        ScoreGuidance.posterior(of: counted, measured, observed: observed, deviation: deviation))
+        ScoreGuidance.posterior(
+          of: counted, measured, observed: observed, deviation: deviation))
     } else if isMatched, let (measured, observed) = ready.target {
       found = try likelihood(
         MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!))
-      picked = "moments:\(picked)"
     } else {
       // The end is known there, and need not be predicted at every node.
       found = try steered { end in
@@ -210,7 +205,7 @@ struct GuideCommand: ParsableCommand {
     } else {
       try Terminal.answer(
         "mean loss of \(first.batch) samples \(significant(finalLoss, 4))"
-          + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : ""))
+          + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : "") + ", by \(picked)")
       if found.outcome != .converged {
         try Terminal.answer("a sample or a gradient was no number: \(found.outcome.rawValue)")
       }
