@@ -8,6 +8,7 @@ import Testing
     let method, outcome, loss, measurement: String
     let mean_loss, seconds_per_step: [Double]
     let mean_final_loss, seconds: Double
+    let zeta: Double?
     let samples, dimension, steps, guide_from, guide_to, prediction_steps, network_evaluations: Int
   }
 
@@ -97,6 +98,26 @@ import Testing
       let (matched, hardly) = (try ask("0.3"), try ask("1000"))
       #expect(matched.method == "moments:exact" && matched.outcome == "converged")
       #expect(matched.mean_final_loss < 0.3 * hardly.mean_final_loss)
+    }
+  }
+
+  @Test("what was seen without noise pulls posterior sampling by steps of a length, and more with a longer one")
+  func noiseless() throws {
+    try Tool.inTemporaryFolder { tool in
+      try put(tool)
+      func ask(_ more: [String]) throws -> Report {
+        try tool.run(
+          [
+            "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
+            "inpaint:mask.npy", "--method", "dps", "--start", "start.npy", "--json", "--steps", "200", "--guide-from",
+            "0", "--guide-to", "200", "--deviation",
+          ] + more
+        ).json()
+      }
+      let (free, weak, strong) = (try ask(["1000"]), try ask(["0", "--zeta", "2"]), try ask(["0"]))
+      #expect(free.zeta == nil && weak.zeta == 2 && strong.zeta == 100)
+      #expect(weak.mean_final_loss < free.mean_final_loss && strong.mean_final_loss < 0.1 * free.mean_final_loss)
+      #expect(strong.outcome == "converged")
     }
   }
 
@@ -350,6 +371,8 @@ import Testing
         ["--measurement", "downsample:0"], 64,
         "--measurement: '0' is no factor to downsample by; give a whole number from 1"
       ),
+      (["--deviation", "0"], 64, "--deviation: 0.0 is no deviation; give a positive number, or use --method dps"),
+      (["--zeta", "1"], 64, "--zeta: is for --deviation 0; leave it out"),
       (["--measurement", "downsample:2"], 64, "--measurement: needs images, and samples have shape [2]; "),
       (["--guide-to", "51"], 64, "--guide-from: 15 and --guide-to 51 are no steps of 50; give 0 ≤ from < to ≤ 50"),
       (["--strength", "nan"], 64, "--strength: nan is no strength; give a number such as 0.2"),

@@ -47,8 +47,16 @@ struct GuideCommand: ParsableCommand {
   @Option(name: .customLong("prediction-steps"), help: "Steps that lead to the end.")
   var predictionSteps = 4
 
-  @Option(help: "The standard deviation of what is seen, for dps and moments.")
+  @Option(help: "The standard deviation of what is seen, for dps and moments; 0 for dps alone.")
   var deviation = 0.1
+
+  @Option(
+    help:
+      "What dps divides by the length of the error where --deviation is 0, in place of 1 by --deviation's square (default: \(Int(standardZeta)))."
+  )
+  var zeta: Double?
+
+  private static let standardZeta = 100.0
 
   @Option(help: "The first time (default: the end; edm: 80).")
   var from: Double?
@@ -71,7 +79,7 @@ struct GuideCommand: ParsableCommand {
     let from, to, strength: Double
     let steps, guideFrom, guideTo, predictionSteps, samples, dimension: Int
     let meanLoss, secondsPerStep: [Double?]
-    let meanFinalLoss: Double?
+    let meanFinalLoss, deviation, zeta: Double?
     let out: String?
   }
 
@@ -160,6 +168,8 @@ struct GuideCommand: ParsableCommand {
         .reduce(into: [String]()) { found, choice in if found.last != choice { found.append(choice) } }
         .joined(separator: ",")
     }
+    // ζ is the only strength there is without a deviation.
+    let pull = isPosterior && deviation == 0 ? zeta ?? Self.standardZeta : nil
     let own = products?.name ?? method
     let picked = isMatched ? "moments:\(choices ?? own)" : choices.map { "\(own):\($0)" } ?? own
     let erased =
@@ -168,7 +178,7 @@ struct GuideCommand: ParsableCommand {
     if isPosterior, let (measured, observed) = ready.target {
       found = try likelihood(
         ScoreGuidance.posterior(
-          of: counted, measured, observed: observed, deviation: deviation))
+          of: counted, measured, observed: observed, deviation: deviation, scale: pull ?? 1))
     } else if isMatched, let (measured, observed) = ready.target {
       found = try likelihood(
         MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!))
@@ -200,7 +210,8 @@ struct GuideCommand: ParsableCommand {
         method: picked, outcome: found.outcome.rawValue, features: features, from: from, to: to, strength: strength,
         steps: steps, guideFrom: guideFrom, guideTo: guideTo, predictionSteps: predictionSteps,
         samples: first.batch, dimension: model.dimension, meanLoss: numbers(means), secondsPerStep: numbers(times),
-        meanFinalLoss: numbers([finalLoss])[0], out: out)
+        meanFinalLoss: numbers([finalLoss])[0], deviation: isPosterior || isMatched ? deviation : nil,
+        zeta: pull, out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
       try Terminal.answer(
@@ -237,8 +248,16 @@ struct GuideCommand: ParsableCommand {
       throw .option(
         "--prediction-steps", "\(predictionSteps) is no count of steps", repair: "give a number from 1 to 1000")
     }
-    guard deviation > 0, deviation.isFinite else {
-      throw .option("--deviation", "\(deviation) is no deviation", repair: "give a positive number")
+    guard deviation > 0 && deviation.isFinite || deviation == 0 && method == "dps" else {
+      throw .option(
+        "--deviation", "\(deviation) is no deviation",
+        repair: deviation == 0 ? "give a positive number, or use --method dps" : "give a positive number")
+    }
+    guard zeta == nil || deviation == 0 else {
+      throw .option("--zeta", "is for --deviation 0", repair: "leave it out")
+    }
+    guard zeta.map({ $0 > 0 && $0.isFinite }) ?? true else {
+      throw .option("--zeta", "\(zeta ?? 0) is no strength", repair: "give a positive number such as 1")
     }
   }
 }
