@@ -8,7 +8,7 @@ import Testing
     let method, outcome, loss, measurement: String
     let mean_loss, seconds_per_step: [Double]
     let mean_final_loss, seconds: Double
-    let zeta: Double?
+    let system_residual, zeta: Double?
     let samples, dimension, steps, guide_from, guide_to, prediction_steps, network_evaluations: Int
   }
 
@@ -98,6 +98,7 @@ import Testing
       let (matched, hardly) = (try ask("0.3"), try ask("1000"))
       #expect(matched.method == "moments:exact" && matched.outcome == "converged")
       #expect(matched.mean_final_loss < 0.3 * hardly.mean_final_loss)
+      #expect(matched.system_residual.map { $0 < 1e-5 } == true)
     }
   }
 
@@ -177,6 +178,28 @@ import Testing
       let (matched, free) = (try ask(["--method", "moments"]), try ask(["--strength", "0"]))
       #expect(matched.method == "moments:finite-difference" && matched.outcome == "converged")
       #expect(matched.mean_final_loss < 0.5 * free.mean_final_loss)
+    }
+  }
+
+  @Test("systems of the spread that did not settle are told, and the loss falls all the same")
+  func unsettled() throws {
+    try Tool.inTemporaryFolder { tool in
+      // Deviations from 1 to a thousandth, more of them than there are iterations.
+      let rows = (0..<60).map { row in (0..<60).map { $0 == row ? pow(10, -0.1 * Double(row)) : 0 } }
+      let means = [Double](repeating: 0, count: 60)
+      try tool.put(Array(#"{"weights":[1],"means":[\#(means)],"covariances":[\#(rows)]}"#.utf8), at: "wide.json")
+      try tool.put(SplitMix(seed: 7).symmetric([1, 60]).hostArray, at: "target.npy")
+      let command = [
+        "guide", "--model", "wide.json", "--schedule", "edm", "--loss", "target:target.npy", "--count", "3", "--steps",
+        "20", "--guide-from", "5", "--guide-to", "18", "--deviation", "0.001", "--method",
+      ]
+      let matched: Report = try tool.run(command + ["moments", "--json"]).json()
+      let free: Report = try tool.run(command + ["auto", "--strength", "0", "--json"]).json()
+      #expect(matched.outcome == "stepLimit" && matched.system_residual.map { $0 > 1e-5 && $0 <= 1 } == true)
+      #expect(
+        matched.mean_final_loss < 0.2 * free.mean_final_loss, "\(matched.mean_final_loss) \(free.mean_final_loss)")
+      let text = try tool.run(command + ["moments"]).output.split(separator: "\n")
+      #expect(text.count == 2 && text[1].hasPrefix("systems of the spread did not settle: 0."), "\(text)")
     }
   }
 

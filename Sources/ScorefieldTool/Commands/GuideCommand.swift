@@ -1,5 +1,6 @@
 import ArgumentParser
 import Scorefield
+import Synchronization
 
 struct GuideCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -79,7 +80,7 @@ struct GuideCommand: ParsableCommand {
     let from, to, strength: Double
     let steps, guideFrom, guideTo, predictionSteps, samples, dimension: Int
     let meanLoss, secondsPerStep: [Double?]
-    let meanFinalLoss, deviation, zeta: Double?
+    let meanFinalLoss, deviation, zeta, systemResidual: Double?
     let out: String?
   }
 
@@ -153,6 +154,7 @@ struct GuideCommand: ParsableCommand {
         })
     }
     let found: GuidedSamples
+    let settling = Settling()
     func likelihood(_ guided: some Denoiser) throws -> GuidedSamples {
       let steps = GuidedSteps(base: counted, by: guided, between: grid.times[guideTo - 1]...grid.times[guideFrom])
       let run = sample(steps, from: first, along: grid, with: .ddim, finalDenoise: false)
@@ -181,7 +183,9 @@ struct GuideCommand: ParsableCommand {
           of: counted, measured, observed: observed, deviation: deviation, scale: pull ?? 1))
     } else if isMatched, let (measured, observed) = ready.target {
       found = try likelihood(
-        MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!))
+        WatchedMoments(
+          base: MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!),
+          settling: settling))
     } else {
       // The end is known there, and need not be predicted at every node.
       found = try steered { end in
@@ -195,6 +199,7 @@ struct GuideCommand: ParsableCommand {
     try model.check()
     if let trouble { throw trouble }
     if let trouble = ready.refusal(of: found) { throw trouble }
+    let outcome = settling.isSettled ? found.outcome : found.outcome == .converged ? .stepLimit : found.outcome
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
     let finalLoss = last.mean().item
     let seconds = (clock.now - begin).seconds
@@ -207,11 +212,11 @@ struct GuideCommand: ParsableCommand {
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, loss: loss, measurement: measurement,
-        method: picked, outcome: found.outcome.rawValue, features: features, from: from, to: to, strength: strength,
+        method: picked, outcome: outcome.rawValue, features: features, from: from, to: to, strength: strength,
         steps: steps, guideFrom: guideFrom, guideTo: guideTo, predictionSteps: predictionSteps,
         samples: first.batch, dimension: model.dimension, meanLoss: numbers(means), secondsPerStep: numbers(times),
         meanFinalLoss: numbers([finalLoss])[0], deviation: isPosterior || isMatched ? deviation : nil,
-        zeta: pull, out: out)
+        zeta: pull, systemResidual: settling.worst.flatMap { numbers([$0])[0] }, out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
       try Terminal.answer(
@@ -219,6 +224,10 @@ struct GuideCommand: ParsableCommand {
           + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : "") + ", by \(picked)")
       if found.outcome != .converged {
         try Terminal.answer("a sample or a gradient was no number: \(found.outcome.rawValue)")
+      }
+      if !settling.isSettled {
+        try Terminal.answer(
+          "systems of the spread did not settle: \(significant(settling.worst ?? .nan, 2)) of one was left")
       }
     }
   }
@@ -259,6 +268,34 @@ struct GuideCommand: ParsableCommand {
     guard zeta.map({ $0 > 0 && $0.isFinite }) ?? true else {
       throw .option("--zeta", "\(zeta ?? 0) is no strength", repair: "give a positive number such as 1")
     }
+  }
+}
+
+/// How far the systems of a run were solved.
+private final class Settling: Sendable {
+  private let residual = Mutex<Double?>(nil)
+
+  /// The largest residual, in parts of its right-hand side; nil where there was no system.
+  var worst: Double? { residual.withLock { $0 } }
+  /// As far as single precision can tell.
+  var isSettled: Bool { worst.map { $0 <= 1e-5 } ?? true }
+
+  func add(_ residuals: Tensor) {
+    let largest = residuals.max().item
+    residual.withLock { $0 = largest.isNaN ? .infinity : max($0 ?? 0, largest) }
+  }
+}
+
+/// A denoiser that has seen a measurement, and notes how far its systems were solved.
+private struct WatchedMoments<F: FisherAccess>: Denoiser where F.Operator: FisherMatvec {
+  let base: MomentMatchedGuidance<F>
+  let settling: Settling
+  var schedule: any NoiseSchedule { base.schedule }
+
+  func denoise(_ x: Tensor, at t: Double) -> Tensor {
+    let update = base.update(x, at: t)
+    settling.add(update.residual)
+    return update.estimate
   }
 }
 
