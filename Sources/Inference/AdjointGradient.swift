@@ -10,7 +10,7 @@ public struct AdjointGradient: Sendable {
   public let endpoint: Tensor
   /// The loss of each sample, shape `[B]`.
   public let loss: Tensor
-  /// `∂L/∂x` at the beginning, shape `[B, …]`.
+  /// `∂L/∂x` at the beginning, shape `[B, …]`; NaN for samples whose loss or its gradient is no number, which leave the others as they are.
   public let gradient: Tensor
   /// Evaluations of the denoiser on the way and of the products back, as far as steps count them.
   public let products: Int
@@ -136,7 +136,10 @@ private func adjoint<F: FisherAccess, S: Solver<any Denoiser>, E: Error>(
   }
   let endpoint = finalDenoise ? denoiser.denoise(now, at: grid.last) : now
   let end = try PathEnd(at: endpoint, for: "adjointGradient", of: loss)
-  var gradient = end.gradient
+  let axes = [x.batch] + [Int](repeating: 1, count: x.rank - 1)
+  // What is no number goes nowhere: products may look at the whole batch.
+  let isLost = (.!end.isFinite).reshaped(axes)
+  var gradient = end.gradient.replacing(with: 0, where: isLost)
   access = fisher(end)
   if finalDenoise { gradient = response(now, grid.last, gradient) }
 
@@ -145,5 +148,6 @@ private func adjoint<F: FisherAccess, S: Solver<any Denoiser>, E: Error>(
     last = nil
     gradient = tape.pullback(gradient) { response($0.x, $0.time, $1) }
   }
-  return AdjointGradient(endpoint: endpoint, loss: end.loss, gradient: gradient, products: products)
+  return AdjointGradient(
+    endpoint: endpoint, loss: end.loss, gradient: gradient.replacing(with: .nan, where: isLost), products: products)
 }

@@ -44,13 +44,17 @@ public struct AdjointGuidance: Sendable {
 public struct GuidedSamples: Sendable {
   /// Shape `[B, …]`.
   public let samples: Tensor
-  /// The loss at the predicted end of every guided step, before the move, and at the samples, `[guided + 1, B]`.
+  /// The loss at the predicted end of every guided step, before the move, and at the samples, `[guided + 1, B]`; fewer rows where no
+  /// sample was left to guide.
   public let losses: Tensor
-  /// Whether all losses and gradients were numbers; the path goes on unguided from the first that was not.
+  /// Whether all losses and gradients were numbers.
   public let outcome: Outcome
+  /// Which samples went on unguided from the first loss or gradient that was no number, `bool` of shape `[B]`.
+  public let isStopped: Tensor
 
-  public init(samples: Tensor, losses: Tensor, outcome: Outcome) {
+  public init(samples: Tensor, losses: Tensor, outcome: Outcome, isStopped: Tensor? = nil) {
     (self.samples, self.losses, self.outcome) = (samples, losses, outcome)
+    self.isStopped = isStopped ?? .zeros([samples.batch]).to(.bool)
   }
 }
 
@@ -63,7 +67,7 @@ public struct GuidedSamples: Sendable {
 ///   - guidance: When and how far states are moved.
 ///   - fisher: The products `Fᵀ v`, for the predicted end of a guided step: forms that stand on an endpoint or a loss take it.
 ///   - loss: The loss of each sample, `[B, …] → [B]`, differentiable.
-/// - Returns: The samples and their losses.
+/// - Returns: The samples and their losses. A sample whose loss or gradient is no number goes on unguided; the others do not notice.
 /// - Throws: What the loss throws.
 public func guidedSample<F: FisherAccess, E: Error>(
   _ denoiser: any Denoiser, from start: Tensor, along grid: TimeGrid, guidance: AdjointGuidance,
@@ -74,30 +78,31 @@ public func guidedSample<F: FisherAccess, E: Error>(
   }
   var (state, memory) = (start, NoMemory())
   var losses: [Tensor] = []
-  var outcome = Outcome.converged
+  var isGuided = Tensor.ones([start.batch], on: start.device).to(.bool)
   let length = Double(start.dimension).squareRoot()
   let axes = [start.batch] + [Int](repeating: 1, count: start.rank - 1)
   for index in 0..<grid.steps {
     let time = grid.times[index]
-    if guidance.guided.contains(index), outcome == .converged {
+    if guidance.guided.contains(index), isGuided.any() {
       let prediction = TimeGrid.uniformHalfLogSNR(
         guidance.predictionSteps, over: denoiser.schedule, from: time, to: grid.last)
       // The last state and not its estimate, of which forms that stand on the endpoint know no derivative at all.
       let found = try adjointGradient(
         at: state, under: denoiser, fisher: fisher, stepping: DDIM(), along: prediction, finalDenoise: false, of: loss)
       losses.append(found.loss)
-      if found.gradient.isFinite().all(), found.loss.isFinite().all() {
-        let norms = found.gradient.flattened.norm(-1).clamped(1e-30).reshaped(axes)
-        let sigma = denoiser.schedule.kernel(at: time).sigma
-        state -= (guidance.strength * sigma * length) * (found.gradient / norms)
-      } else {
-        outcome = .notFinite
-      }
+      // One sample's numbers are not the others' business.
+      isGuided = (isGuided .& found.loss.isFinite() .& found.gradient.flattened.isFinite().all(-1))
+      let norms = found.gradient.flattened.norm(-1).clamped(1e-30).reshaped(axes)
+      let sigma = denoiser.schedule.kernel(at: time).sigma
+      let move = (guidance.strength * sigma * length) * (found.gradient / norms)
+      state -= move.replacing(with: 0, where: (.!isGuided).reshaped(axes))
     }
     state = DDIM().step(state, from: time, to: grid.times[index + 1], in: denoiser, memory: &memory)
   }
   let samples = denoiser.denoise(state, at: grid.last)
-  losses.append(try loss(samples))
+  let last = try loss(samples)
+  losses.append(last)
+  let isSettled = isGuided.all() && last.isFinite().all() && samples.isFinite().all()
   return GuidedSamples(
-    samples: samples, losses: .stacked(losses), outcome: samples.isFinite().all() ? outcome : .notFinite)
+    samples: samples, losses: .stacked(losses), outcome: isSettled ? .converged : .notFinite, isStopped: .!isGuided)
 }

@@ -95,29 +95,36 @@ extension ScoreGuidance {
   ///
   ///     log h(x, t) = −|y − A(x̂₀(x, t))|²/(2 σ_y²)
   ///
-  /// The spread of `x₀` about the estimate is left out, so the pull is too strong, the more so the noisier `x` is.
+  /// The spread of `x₀` about the estimate is left out, so the pull is too strong, the more so the noisier `x` is. What was seen without
+  /// noise has no such likelihood; there the steps are as long whatever the error is, `1/σ_y²` being `1/|y − A(x̂₀)|`:
+  ///
+  ///     log h(x, t) = −|y − A(x̂₀(x, t))|   for σ_y = 0
   ///
   /// - Cost: Two evaluations of the denoiser and one pass back through it.
   /// - Parameters:
   ///   - base: The denoiser.
   ///   - measurement: `A`.
   ///   - observed: `y`, shape `[B, …]` or `[1, …]` for all.
-  ///   - deviation: `σ_y`.
-  ///   - scale: What the pull is multiplied by.
+  ///   - deviation: `σ_y`, not negative.
+  ///   - scale: What the pull is multiplied by, `ζ` where `σ_y = 0`.
   /// - Returns: The guided denoiser.
   ///
-  /// Source: Chung et al. 2023, arXiv:2209.14687, eq. 11.
+  /// Source: Chung et al. 2023, arXiv:2209.14687, eq. 11, and for `σ_y = 0` the step size of appendix C.2.
   public static func posterior(
     of base: Base, _ measurement: some Measurement, observed: Tensor, deviation: Double, scale: Double = 1
   ) -> ScoreGuidance {
-    guard deviation > 0 else { fatalError("ScoreGuidance.posterior(deviation: \(deviation)): must be positive") }
+    guard deviation >= 0, deviation.isFinite else {
+      fatalError("ScoreGuidance.posterior(deviation: \(deviation)): must be a number from 0")
+    }
     return ScoreGuidance(base, scale: scale) { x, t in
       let seen = measurement.apply(base.denoise(x, at: t))
       guard seen.shape.dropFirst() == observed.shape.dropFirst() else {
         fatalError(
           "ScoreGuidance.posterior(observed: \(observed.shape)): a measurement of \(x.shape) has shape \(seen.shape)")
       }
-      return (seen - observed.to(seen.elementType)).flattened.squared().sum(-1) * (-0.5 / (deviation * deviation))
+      let square = (seen - observed.to(seen.elementType)).flattened.squared().sum(-1)
+      // The root has no slope where what is seen is met.
+      return deviation > 0 ? square * (-0.5 / (deviation * deviation)) : -(square + 1e-24).sqrt()
     }
   }
 }

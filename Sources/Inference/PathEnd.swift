@@ -31,10 +31,16 @@ public struct PathEnd: Sendable {
     self.init(endpoint: endpoint, loss: losses, gradient: pullback(.ones(like: losses)))
   }
 
-  /// How far each sample would have to move for its loss to be gone, if it went on falling as it does there, shape `[B]`.
+  /// How far each sample would have to move for its loss to be gone, if it went on falling as it does there, shape `[B]`; 0 where
+  /// that is no number.
   ///
   ///     |L|/|∂L/∂x|
   ///
   /// Source: Polyak 1969, doi:10.1016/0041-5553(69)90035-4, for the step of that length.
-  public var distance: Tensor { loss.abs() / gradient.flattened.norm(-1).clamped(1e-30) }
+  public var distance: Tensor {
+    (loss.abs() / gradient.flattened.norm(-1).clamped(1e-30)).replacing(with: 0, where: .!isFinite)
+  }
+
+  /// Which samples' loss and gradient are numbers, `bool` of shape `[B]`.
+  public var isFinite: Tensor { loss.isFinite() .& gradient.flattened.isFinite().all(-1) }
 }

@@ -33,6 +33,12 @@ struct Failure: Error {
     Failure(.usage, name, problem, repair: repair)
   }
 
+  /// A method that differentiates a model whose data stay on the disk.
+  static func noDerivatives(_ option: String, _ method: String) -> Failure {
+    .option(
+      option, "'\(method)' needs derivatives, and the data are not in memory", repair: "use exact or finite-difference")
+  }
+
   /// What any error means for the process.
   init(of error: any Error) {
     switch error {

@@ -85,6 +85,27 @@ public func vjp<E: Error>(
   )
 }
 
+/// The value of a function, and whether it depends on the point as far as derivatives know.
+///
+/// A slope that is zero at the point is one; a value that was detached, or has nothing of the point, has none.
+///
+/// - Parameters:
+///   - x: The point.
+///   - function: Any function of it.
+/// - Returns: The value, and whether a derivative comes back to the point.
+/// - Throws: What the function throws.
+package func valueAndDependence<E: Error>(
+  at x: Tensor, of function: (Tensor) throws(E) -> Tensor
+) throws(E) -> (value: Tensor, depends: Bool) {
+  requireFractions("gradient", x)
+  let layer = Layer.gradient()
+  defer { layer.exit() }
+  let variable = layer.wrap(x)
+  let value = try function(variable)
+  let found = layer.gradients(of: value, along: .ones(like: value), at: [variable], inside: true)
+  return (layer.unwrap(value), found[0] != nil)
+}
+
 /// The value of a function and its derivative along a direction, in one forward pass.
 ///
 /// - Parameters:

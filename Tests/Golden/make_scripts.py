@@ -5,6 +5,14 @@
     features.pt    [B, 1, 4, 4] -> [B, 4, 4, 4], a convolution
     pair.pt        answers with two tensors
     mean.pt        [B, ...] -> [], one number for all
+    raises.pt      an error of the module's own; asserts.pt an assertion
+    detached.pt    [B, ...] -> [B] without a gradient; constant.pt the same whatever it is given
+    two.pt         [B, ...] -> [2], for at least two samples
+    three.pt       traced for three samples, and wrong for any other number
+    hinge.pt       [B, ...] -> [B], zero and flat below a threshold that samples do not reach
+    root.pt        [B, ...] -> [B], the root of the sum: no number where that is negative
+    rough.pt       the root of zero: a number whose gradient is none
+    state.pt       weights that torch.save wrote, and old.pt as it did before archives
 
 Tensors are float64, named `<module>.<what>`: input, output and gradient of the sum of the output's squares by the input.
 `head.*` is a reward head on the features: weights, biases and its answer to the input.
@@ -71,6 +79,54 @@ class Mean(torch.nn.Module):
         return x.mean()
 
 
+class Raises(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() > 0:
+            raise ValueError("no face was found")
+        return x
+
+
+class Asserts(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dim() == 0, "needs a face"
+        return x
+
+
+class Detached(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.detach().flatten(1).square().sum(1)
+
+
+class Constant(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ones(x.size(0), dtype=x.dtype)
+
+
+class Two(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).square().sum(1)[:2]
+
+
+class Three(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(3, 16).square().sum(1)
+
+
+class Hinge(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x.flatten(1).sum(1) - 1e6)
+
+
+class Root(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).sum(1).sqrt()
+
+
+class Rough(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (0 * x.flatten(1).sum(1)).sqrt()
+
+
 folder = os.path.join(os.path.dirname(options.out), "scripts")
 os.makedirs(folder, exist_ok=True)
 tensors = {}
@@ -84,6 +140,14 @@ for name, made in dict(loss=Loss, classifier=Classifier, features=Features, pair
     output = module(point)
     (gradient,) = torch.autograd.grad(output.square().sum(), point)
     tensors |= {f"{name}.input": x, f"{name}.output": output, f"{name}.gradient": gradient}
+
+others = dict(
+    raises=Raises, asserts=Asserts, detached=Detached, constant=Constant, two=Two, hinge=Hinge, root=Root, rough=Rough)
+for name, made in others.items():
+    torch.jit.script(made()).save(os.path.join(folder, f"{name}.pt"))
+torch.jit.trace(Three(), x[:3]).save(os.path.join(folder, "three.pt"))
+torch.save(Loss().state_dict(), os.path.join(folder, "state.pt"))
+torch.save(Loss().state_dict(), os.path.join(folder, "old.pt"), _use_new_zipfile_serialization=False)
 
 head = [(values(8, 7, 64) / 8, values(9, 7) / 4), (values(10, 1, 7) / 3, values(11, 1))]
 hidden = tensors["features.output"].flatten(1)

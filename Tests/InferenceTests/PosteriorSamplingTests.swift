@@ -118,6 +118,55 @@ import Testing
     }
   }
 
+  /// Products of one matrix, whatever the point.
+  private struct Fixed: FisherAccess {
+    struct At: FisherMatvec {
+      let matrix: Tensor
+      func matvec(_ v: Tensor) -> Tensor { v.matmul(matrix.transposed) }
+    }
+    let matrix: Tensor
+    func fisher(at x: Tensor, time t: Double) -> At { At(matrix: matrix) }
+  }
+
+  @Test("products that are no spread cannot amplify, and what they leave of a system is told")
+  func unlikeSpread() throws {
+    let field = GaussianMixtureDenoiser(
+      try GaussianMixture(means: .zeros([1, 6]), standardDeviations: Tensor([1])), on: .edm)
+    let (x, y, t, deviation) = (SplitMix(seed: 22).unit([5, 6]), SplitMix(seed: 23).unit([5, 6]), 0.8, 0.1)
+    let everything = MaskMeasurement(.ones([6]))
+    let error = (y - field.denoise(x, at: t)).norm(-1)
+    func update(_ spread: Tensor) -> (size: Tensor, residual: Tensor) {
+      // C = (σ²/α²)(I − σ² F).
+      let fisher = (Tensor.identity(6) - spread / (t * t)) / (t * t)
+      let update = MomentMatchedGuidance(
+        field, everything, observed: y, deviation: deviation, fisher: Fixed(matrix: fisher), tolerance: 1e-10
+      ).update(x, at: t)
+      return ((update.estimate - field.denoise(x, at: t)).norm(-1), update.residual)
+    }
+    let symmetric = SplitMix(seed: 24).unit([6, 6])
+    let positive = symmetric.matmul(symmetric.transposed) / 6
+    let one = update(positive)
+    #expect((one.residual .<= 1e-10).all() && (one.size .<= error).all())
+    // Skewed, negative, as negative as the noise (the system is singular), and the wrong sign.
+    let skew = SplitMix(seed: 25).unit([6, 6])
+    for (name, spread) in [
+      ("skewed", positive + 0.3 * (skew - skew.transposed)), ("mixed", symmetric + symmetric.transposed),
+      ("singular", -0.01 * (1 + 1e-9) * Tensor.identity(6)), ("negative", -positive),
+    ] {
+      let found = update(spread)
+      #expect((found.residual .<= 1).all(), "\(name)")
+      // |A u| ≤ |e| + σ_y² |r| + |residual|.
+      #expect((found.size .<= 3 * error).all(), "\(name): \(found.size / error)")
+    }
+    #expect((update(-0.01 * (1 + 1e-9) * Tensor.identity(6)).residual .> 0.9).all())
+    // NaN stays in its sample.
+    let lost = MomentMatchedGuidance(
+      field, everything, observed: y.replacing(with: .nan, where: (Tensor.arange(0..<5) .== 2).expanded(at: -1)),
+      deviation: deviation, fisher: ExactFisher(field)
+    ).update(x, at: t)
+    #expect(lost.residual.isNaN().flags == [false, false, true, false, false] && lost.estimate.isFinite().all())
+  }
+
   // MARK: Keeping to a measurement
 
   private static let measurements: [(name: String, measurement: any LinearMeasurement)] = [

@@ -156,8 +156,64 @@ import Testing
       let covariance = (sigma * sigma / (alpha * alpha)) * (a - (sigma * sigma) * spread.matvec(a))
       let excess = (a.dot(covariance).item + 0.01) / 0.01
       #expect(abs(excess / ratio - 1) < 1e-5, "\(alpha): \(excess)")
-      if alpha == 0.9 { expectClose(pull, Tensor([14.8476001015, -16.7127532174]), within: 1e-7) }
+      guard alpha == 0.9 else { continue }
+      expectClose(pull, Tensor([14.8476001015, -16.7127532174]), within: 1e-7)
+      // With the spread it is the exact likelihood's.
+      let exact = MomentMatchedGuidance(
+        field, MatrixMeasurement(a), observed: Tensor(rows: [[0.8]]), deviation: 0.1, fisher: ExactFisher(field),
+        tolerance: 1e-12)
+      expectClose(
+        (exact.score(x, at: t) - field.score(x, at: t))[0], Tensor([0.3895807149, -0.4385197811]), within: 1e-7)
     }
+  }
+
+  @Test("(Spec: C8.4c.1) as the noise goes, posterior sampling pulls as the exact likelihood does")
+  func limit() throws {
+    let field = try gaussian(.edm)
+    let (x, a, y) = (Tensor(rows: [[0.3, -0.4]]), Tensor(rows: [[1, -1]]), Tensor(rows: [[0.8]]))
+    let (dps, exact) = (
+      ScoreGuidance.posterior(of: field, MatrixMeasurement(a), observed: y, deviation: 0.1),
+      MomentMatchedGuidance(
+        field, MatrixMeasurement(a), observed: y, deviation: 0.1, fisher: ExactFisher(field), tolerance: 1e-12)
+    )
+    func pull(_ guided: some Denoiser, _ t: Double) -> Tensor { guided.denoise(x, at: t) - field.denoise(x, at: t) }
+    for t in [1e-2, 1e-3, 1e-4] {
+      // A C Aᵀ is 2 σ² there, and σ_y² is 0.01.
+      let ratio = pull(dps, t).norm().item / pull(exact, t).norm().item
+      #expect(abs((ratio - 1) / (200 * t * t) - 1) < 1e-2, "\(t): \(ratio)")
+    }
+  }
+
+  @Test("(Spec: C8.4c.2) of a Gaussian, with noise and without, the pull of posterior sampling is the closed form's")
+  func linear() throws {
+    let covariance = Tensor(rows: [[1, 0.5], [0.5, 2]])
+    let (a, y) = (Tensor(rows: [[1, -1], [0.5, 2]]), Tensor(rows: [[0.8, -0.3]]))
+    let x = SplitMix(seed: 34).unit([6, 2])
+    for schedule in [.trigonometric, .edm, .variancePreserving] as [any NoiseSchedule] {
+      let field = try gaussian(schedule)
+      for t in [0.2, 0.6, 0.9] {
+        let k = schedule.kernel(at: t)
+        // ∂x̂₀/∂x = α S (α² S + σ² I)⁻¹.
+        let jacobian =
+          k.alpha
+          * covariance.matmul(
+            ((k.alpha * k.alpha) * covariance + (k.sigma * k.sigma) * Tensor.identity(2)).inverse())
+        let error = y - x.matmul(jacobian.transposed).matmul(a.transposed)
+        let slope = error.matmul(a).matmul(jacobian)
+        func pull(_ deviation: Double, scale: Double) -> Tensor {
+          ScoreGuidance.posterior(
+            of: field, MatrixMeasurement(a), observed: y, deviation: deviation, scale: scale
+          ).score(x, at: t) - field.score(x, at: t)
+        }
+        expectClose(pull(0.1, scale: 1), slope / 0.01, within: 1e-10, "\(schedule) \(t)")
+        expectClose(pull(0, scale: 3), 3 * slope / error.norm(-1, keeping: true), within: 1e-10, "\(schedule) \(t)")
+      }
+    }
+    // Where what was seen is met there is no pull, and no NaN.
+    let field = try gaussian(.edm)
+    let met = ScoreGuidance.posterior(
+      of: field, MatrixMeasurement(a), observed: field.denoise(x, at: 0.6).matmul(a.transposed), deviation: 0)
+    #expect(met.denoise(x, at: 0.6).isIdentical(to: field.denoise(x, at: 0.6)))
   }
 
   @Test("(Spec: C8.4c.2) a measurement need not be linear")
@@ -250,5 +306,36 @@ import Testing
       loss: { $0.sum(-1) * .nan })
     #expect(found.outcome == .notFinite && found.losses.shape == [2, 40])
     expectClose(found.samples, sample(field, from: start, along: grid, with: .ddim).samples, within: 1e-12)
+    #expect(found.isStopped.all())
+  }
+
+  @Test(
+    "a loss or a gradient that is no number stops the guidance of its sample alone, from there on",
+    arguments: [false, true])
+  func oneNotFinite(_ isGradient: Bool) {
+    let lost = Tensor.arange(0..<40) .== 7
+    /// A loss that is NaN where asked for, or has the slope of the root of zero there.
+    func loss(_ x: Tensor, losing isLost: Bool) -> Tensor {
+      let (none, factor) = (Tensor.zeros([40]), Tensor.ones([40]))
+      let rough =
+        (x[Axis.all, 0].squared() + 1)
+        * (isLost && isGradient ? factor.replacing(with: 0, where: lost) : factor)
+      return self.loss(x) + rough.sqrt() + (isLost && !isGradient ? none.replacing(with: .nan, where: lost) : none)
+    }
+    func run(_ guided: Range<Int>, losing from: Int? = nil) -> GuidedSamples {
+      var asked = 0
+      return guidedSample(
+        field, from: start, along: grid, guidance: AdjointGuidance(guided: guided), fisher: { _ in ExactFisher(field) },
+        loss: { x in
+          asked += 1
+          return loss(x, losing: from.map { asked > $0 } ?? false)
+        })
+    }
+    let (found, whole, short) = (run(3..<9, losing: 2), run(3..<9), run(3..<5))
+    #expect(found.outcome == .notFinite && found.losses.shape == [7, 40])
+    #expect(found.isStopped.flags == lost.flags)
+    let others = Tensor((0..<40).filter { $0 != 7 })
+    #expect(found.samples.selecting(others).isIdentical(to: whole.samples.selecting(others)))
+    expectClose(found.samples[7], short.samples[7], within: 1e-12)
   }
 }

@@ -51,14 +51,31 @@ import Testing
       try Data("no module".utf8).write(to: URL(filePath: path))
       let error = #expect(throws: ArrayFileError.self) { _ = try ScriptModule(path) }
       let text = try #require(error?.description)
-      #expect(text.hasPrefix("\(path): is no TorchScript module that libtorch \(Engine.torchVersion) reads ("))
-      #expect(text.hasSuffix("; save one with torch.jit.script or torch.jit.trace") && !text.contains("\n"))
+      #expect(text == "\(path): is no TorchScript module; save one with torch.jit.script(module).save(…)")
+      // An archive that was cut off.
+      try Data(contentsOf: URL(filePath: Self.path("loss"))).prefix(900).write(to: URL(filePath: path))
+      let cut = #expect(throws: ArrayFileError.self) { _ = try ScriptModule(path) }
+      #expect(
+        cut?.description
+          == "\(path): is no TorchScript module that libtorch \(Engine.torchVersion) reads (PytorchStreamReader failed reading zip "
+          + "archive: failed finding central directory); save it anew with torch.jit.script(module).save(…)")
+    }
+    for name in ["state", "old"] {
+      let error = #expect(throws: ArrayFileError.self) { _ = try ScriptModule(Self.path(name)) }
+      #expect(
+        error?.description
+          == "\(Self.path(name)): was saved with torch.save and is no TorchScript module; "
+          + "save it with torch.jit.script(module).save(…)")
     }
     #expect(throws: ArrayFileError.self) { _ = try ScriptModule("nowhere.pt") }
     let module = try ScriptModule(Self.path("loss"))
     let wrong = #expect(throws: ArrayFileError.self) { _ = try module(.zeros([2, 3])) }
     let text = try #require(wrong?.description)
     #expect(text.hasPrefix("\(Self.path("loss")): does not take float64 [2, 3] (") && !text.contains("\n"), "\(text)")
+    for (name, words) in [("raises", "ValueError: no face was found"), ("asserts", "AssertionError: needs a face")] {
+      let own = #expect(throws: ArrayFileError.self) { _ = try ScriptModule(Self.path(name))(.zeros([2, 3])) }
+      #expect(own?.description == "\(Self.path(name)): raises \(words); mend the module, or give another")
+    }
     let pair = #expect(throws: ArrayFileError.self) { _ = try ScriptModule(Self.path("pair"))(.zeros([2])) }
     #expect(
       pair?.description

@@ -187,7 +187,7 @@ import Testing
       name: "an unknown method", status: 64,
       line: "--method: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
         + "secant:r, hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
-        + "blended:k, hybrid:k",
+        + "blended:k, hybrid:k, recommended",
       options: ["--method": "magic"]),
     Kind(
       name: "an unknown element type", status: 64,
@@ -314,7 +314,7 @@ import Testing
       name: "an unknown trace", status: 64,
       line: "--trace: 'magic' is no method for this model; use one of auto, exact, vjp, jvp, finite-difference, "
         + "secant:r, hutchinson:n, hutch++:n, trace-matching, residual, endpoint, centred, gaussian, null, retrieval:k, "
-        + "blended:k, hybrid:k",
+        + "blended:k, hybrid:k, recommended",
       options: ["--trace": "magic"], command: "likelihood"),
     Kind(
       name: "too few products", status: 64,

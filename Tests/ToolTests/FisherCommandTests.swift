@@ -72,6 +72,29 @@ import Testing
     }
   }
 
+  @Test("the recommended products are the library's, and the report says which they are", arguments: [0.01, 0.1, 3])
+  func recommended(time: Double) throws {
+    struct Named: Decodable { let method: String }
+    try Tool.inTemporaryFolder { tool in
+      let data = SplitMix(seed: 31).symmetric([40, 2])
+      try tool.put(data.hostArray, at: "points.npy")
+      try tool.put(x, shape: [2, 2], at: "x.npy")
+      try tool.put(v, shape: [2, 2], at: "v.npy")
+      let answer = try tool.run([
+        "fisher", "--model", "points.npy", "--schedule", "edm", "--time", "\(time)", "--at", "x.npy", "--direction",
+        "v.npy", "--method", "recommended", "--out", "f.safetensors", "--json",
+      ])
+      #expect(answer.status == 0, "\(answer.messages)")
+      let truth = RecommendedFisher(data: data, of: .points, on: .edm)
+      let named: Named = try answer.json()
+      #expect(named.method == "recommended:\(truth.choice(at: time))")
+      let file = try tool.arrays(in: "f.safetensors")
+      let fisher = truth.fisher(at: Tensor(x, shape: [2, 2]), time: time)
+      ScorefieldTestSupport.expectClose(
+        Tensor(try file.array(named: "matvec")), fisher.matvec(Tensor(v, shape: [2, 2])), within: 1e-12)
+    }
+  }
+
   @Test("without --out and --json a table of at most twenty points is printed")
   func table() throws {
     try Tool.inTemporaryFolder { tool in

@@ -8,6 +8,7 @@ import Testing
     let method, outcome, loss, measurement: String
     let mean_loss, seconds_per_step: [Double]
     let mean_final_loss, seconds: Double
+    let system_residual, zeta: Double?
     let samples, dimension, steps, guide_from, guide_to, prediction_steps, network_evaluations: Int
   }
 
@@ -97,6 +98,54 @@ import Testing
       let (matched, hardly) = (try ask("0.3"), try ask("1000"))
       #expect(matched.method == "moments:exact" && matched.outcome == "converged")
       #expect(matched.mean_final_loss < 0.3 * hardly.mean_final_loss)
+      #expect(matched.system_residual.map { $0 < 1e-5 } == true)
+    }
+  }
+
+  @Test("what was seen without noise pulls posterior sampling by steps of a length, and more with a longer one")
+  func noiseless() throws {
+    try Tool.inTemporaryFolder { tool in
+      try put(tool)
+      func ask(_ more: [String]) throws -> Report {
+        try tool.run(
+          [
+            "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
+            "inpaint:mask.npy", "--method", "dps", "--start", "start.npy", "--json", "--steps", "200", "--guide-from",
+            "0", "--guide-to", "200", "--deviation",
+          ] + more
+        ).json()
+      }
+      let (free, weak, strong) = (try ask(["1000"]), try ask(["0", "--zeta", "2"]), try ask(["0"]))
+      #expect(free.zeta == nil && weak.zeta == 2 && strong.zeta == 100)
+      #expect(weak.mean_final_loss < free.mean_final_loss && strong.mean_final_loss < 0.1 * free.mean_final_loss)
+      #expect(strong.outcome == "converged")
+    }
+  }
+
+  @Test("as text the products that were taken are named too")
+  func text() throws {
+    try Tool.inTemporaryFolder { tool in
+      try put(tool)
+      func ask(_ method: String) throws -> String {
+        try tool.run([
+          "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--start", "start.npy",
+          "--steps", "12", "--guide-from", "3", "--guide-to", "8", "--method", method,
+        ]).output
+      }
+      for (method, picked) in [
+        ("auto", "exact"), ("dps", "dps"), ("moments", "moments:exact"),
+        ("recommended", "recommended:finite-difference"),
+      ] {
+        let line = try ask(method)
+        #expect(line.hasPrefix("mean loss of 3 samples ") && line.hasSuffix(", by \(picked)\n"), "\(line)")
+      }
+      // The points of a data set, by their spacing and spread.
+      try tool.put(SplitMix(seed: 21).symmetric([60, 2]).hostArray, at: "points.npy")
+      let line = try tool.run([
+        "guide", "--model", "points.npy", "--schedule", "edm", "--loss", "target:target.npy", "--start", "start.npy",
+        "--steps", "12", "--guide-from", "3", "--guide-to", "8", "--method", "recommended",
+      ]).output
+      #expect(line.hasSuffix(", by recommended:gaussian,retrieval:60,null\n"), "\(line)")
     }
   }
 
@@ -124,6 +173,33 @@ import Testing
       // With data at hand or not: 20 steps and the end, and in each guided one 4 to the end and 4 back.
       #expect(near.method == "secant:8" && far.method == "secant:8" && near.outcome == "converged")
       #expect(near.network_evaluations == 21 + 10 * 8 && far.network_evaluations == near.network_evaluations)
+      let named = try ask(["--data", "data.npy", "--method", "recommended"])
+      #expect(named.method == "recommended:gaussian,finite-difference" && named.outcome == "converged")
+      let (matched, free) = (try ask(["--method", "moments"]), try ask(["--strength", "0"]))
+      #expect(matched.method == "moments:finite-difference" && matched.outcome == "converged")
+      #expect(matched.mean_final_loss < 0.5 * free.mean_final_loss)
+    }
+  }
+
+  @Test("systems of the spread that did not settle are told, and the loss falls all the same")
+  func unsettled() throws {
+    try Tool.inTemporaryFolder { tool in
+      // Deviations from 1 to a thousandth, more of them than there are iterations.
+      let rows = (0..<60).map { row in (0..<60).map { $0 == row ? pow(10, -0.1 * Double(row)) : 0 } }
+      let means = [Double](repeating: 0, count: 60)
+      try tool.put(Array(#"{"weights":[1],"means":[\#(means)],"covariances":[\#(rows)]}"#.utf8), at: "wide.json")
+      try tool.put(SplitMix(seed: 7).symmetric([1, 60]).hostArray, at: "target.npy")
+      let command = [
+        "guide", "--model", "wide.json", "--schedule", "edm", "--loss", "target:target.npy", "--count", "3", "--steps",
+        "20", "--guide-from", "5", "--guide-to", "18", "--deviation", "0.001", "--method",
+      ]
+      let matched: Report = try tool.run(command + ["moments", "--json"]).json()
+      let free: Report = try tool.run(command + ["auto", "--strength", "0", "--json"]).json()
+      #expect(matched.outcome == "stepLimit" && matched.system_residual.map { $0 > 1e-5 && $0 <= 1 } == true)
+      #expect(
+        matched.mean_final_loss < 0.2 * free.mean_final_loss, "\(matched.mean_final_loss) \(free.mean_final_loss)")
+      let text = try tool.run(command + ["moments"]).output.split(separator: "\n")
+      #expect(text.count == 2 && text[1].hasPrefix("systems of the spread did not settle: 0."), "\(text)")
     }
   }
 
@@ -218,6 +294,63 @@ import Testing
     }
   }
 
+  private func ask(_ tool: Tool, _ name: String, count: Int = 3) throws -> Tool.Answer {
+    _ = try module(name, for: tool)
+    return try tool.run([
+      "guide", "--model", "images.npy", "--schedule", "edm", "--steps", "12", "--guide-from", "3", "--guide-to", "8",
+      "--loss", "script:\(name).pt", "--count", "\(count)", "--out", "g.safetensors",
+    ])
+  }
+
+  @Test("a module is asked for as many samples as there will be: one for exactly so many will do")
+  func batches() throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      #expect(try ask(tool, "three").status == 0)
+      let two = try ask(tool, "two")
+      #expect(two.status == 65 && two.output == "")
+      #expect(
+        two.messages
+          == "scorefield: two.pt: answers with float64 of shape [2] for 3 samples; give one number per sample\n")
+    }
+  }
+
+  @Test(
+    "a loss without a gradient is refused, one that is flat where the samples are is not",
+    arguments: ["detached", "constant"])
+  func independent(name: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      let answer = try ask(tool, name)
+      #expect(answer.status == 65 && answer.output == "")
+      #expect(
+        answer.messages
+          == "scorefield: \(name).pt: gives a loss that does not depend on the samples, as far as gradients know; "
+          + "compute it from them with differentiable operations, without detach or no_grad\n")
+      #expect(try !tool.names().contains("g.safetensors"))
+      #expect(try ask(tool, "hinge").status == 0)
+    }
+  }
+
+  @Test(
+    "a loss that is no number, or whose gradient is none, ends the command with its sample and step",
+    arguments: [
+      ("root", "the loss of sample 0 is nan at guided step 3"),
+      ("rough", "the loss of sample 0 has a gradient that is no number at guided step 3"),
+    ])
+  func notFinite(name: String, message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try images(tool)
+      let answer = try ask(tool, name)
+      #expect(answer.status == 65 && answer.output == "")
+      #expect(
+        answer.messages
+          == "scorefield: \(name).pt: \(message); give one that is finite, and so is its gradient, wherever samples may be\n"
+      )
+      #expect(try !tool.names().contains("g.safetensors"))
+    }
+  }
+
   @Test(
     "what cannot be is one line, the right status, nothing on stdout and no file",
     arguments: [
@@ -238,7 +371,7 @@ import Testing
         "--method: 'dps' needs a measurement, and the loss is 'script:x.pt'; "
       ),
       (["--loss", "script:none.pt"], 66, "none.pt: "),
-      (["--loss", "script:target.npy"], 65, "target.npy: is no TorchScript module that libtorch "),
+      (["--loss", "script:target.npy"], 65, "target.npy: is no TorchScript module; save one with torch.jit.script("),
       (["--loss", "target:none.npy"], 66, "none.npy: "),
       (["--loss", "target:wide.npy"], 65, "wide.npy: holds samples of shape [3], the model of shape [2]; "),
       (["--measurement", "sum"], 64, "--measurement: 'sum' is no measurement; use none, inpaint:MASK.npy, "),
@@ -247,6 +380,22 @@ import Testing
       (
         ["--measurement", "matrix:wide.npy"], 65, "wide.npy: has shape [1, 3], and a sample has 2 numbers; give [m, 2]"
       ),
+      (["--measurement", "inpaint:none.npy"], 66, "none.npy: "),
+      (
+        ["--measurement", "inpaint:nothing.npy"], 65,
+        "nothing.npy: sees nothing: all of it is zero; give a number other than 0 where something is seen"
+      ),
+      (["--measurement", "blur"], 64, "--measurement: 'blur' lacks WIDTH; write blur:WIDTH"),
+      (
+        ["--measurement", "blur:11"], 64,
+        "--measurement: '11' is no width of a blur in pixels; give a number above 0, up to 10"
+      ),
+      (
+        ["--measurement", "downsample:0"], 64,
+        "--measurement: '0' is no factor to downsample by; give a whole number from 1"
+      ),
+      (["--deviation", "0"], 64, "--deviation: 0.0 is no deviation; give a positive number, or use --method dps"),
+      (["--zeta", "1"], 64, "--zeta: is for --deviation 0; leave it out"),
       (["--measurement", "downsample:2"], 64, "--measurement: needs images, and samples have shape [2]; "),
       (["--guide-to", "51"], 64, "--guide-from: 15 and --guide-to 51 are no steps of 50; give 0 ≤ from < to ≤ 50"),
       (["--strength", "nan"], 64, "--strength: nan is no strength; give a number such as 0.2"),
@@ -260,6 +409,7 @@ import Testing
     try Tool.inTemporaryFolder { tool in
       try put(tool)
       try tool.put([1, 2, 3], shape: [1, 3], at: "wide.npy")
+      try tool.put([0, 0], shape: [2], at: "nothing.npy")
       var arguments = ["--loss": "target:target.npy", "--count": "2", "--out": "g.safetensors"]
       for index in stride(from: 0, to: options.count, by: 2) { arguments[options[index]] = options[index + 1] }
       let answer = try tool.run(

@@ -248,9 +248,17 @@ import Testing
   func changedUnderASolver() throws {
     try Tool.inTemporaryFolder { tool in
       try put(SplitMix(seed: 88).symmetric([60_000, 16]), [20_000, 40_000], at: "shards", in: tool)
+      try tool.put(SplitMix(seed: 90).symmetric([1, 16]).hostArray, at: "t.npy")
       for command in [
         ["likelihood", "--leave-one-out", "--rows", "0..64", "--from", "0.5", "--solver", "rk4:3000"],
         ["sample", "--count", "64", "--solver", "rk4", "--steps", "3000"],
+        [
+          "guide", "--loss", "target:t.npy", "--count", "64", "--steps", "6000", "--guide-from", "0", "--guide-to", "1",
+        ],
+        [
+          "guide", "--loss", "target:t.npy", "--count", "64", "--steps", "6000", "--guide-from", "5000", "--guide-to",
+          "5999", "--method", "moments",
+        ],
       ] {
         let answer = try tool.run(
           command + ["--model", "shards", "--schedule", "edm", "--stream", "--out", "o.safetensors"], sending: 0
@@ -288,6 +296,23 @@ import Testing
       ScorefieldTestSupport.expectClose(
         Tensor(try tool.arrays(in: "d.safetensors").array(named: "endpoint")),
         Tensor(try tool.arrays(in: "c.safetensors").array(named: "endpoint")), within: 1e-6)
+      try tool.put(data[0..<1].hostArray, at: "t.npy")
+      let guide = [
+        "guide", "--model", "m.npy", "--schedule", "edm", "--count", "3", "--steps", "8", "--guide-from", "2",
+        "--guide-to", "6", "--loss", "target:t.npy", "--out",
+      ]
+      for method in ["auto", "moments", "recommended"] {
+        #expect(try tool.run(guide + ["g.safetensors", "--stream", "--method", method]).status == 0)
+      }
+      for method in ["dps", "vjp"] {
+        let refused = try tool.run(guide + ["h.safetensors", "--stream", "--method", method])
+        #expect(refused.status == 64 && refused.output == "")
+        #expect(
+          refused.messages
+            == "scorefield: --method: '\(method)' needs derivatives, and the data are not in memory; use exact or finite-difference\n"
+        )
+      }
+      #expect(try !tool.names().contains("h.safetensors"))
       let refused = try tool.run(transport + ["e.safetensors", "--stream", "--method", "jvp"])
       #expect(refused.status == 64)
       #expect(

@@ -96,6 +96,10 @@ struct FisherCommand: ParsableCommand {
     let access = method.access(
       of: model, counter: counter, data: covarianceData?.reshaped([-1] + model.sampleShape), seed: common.seed)
 
+    let picked = method.recommendation(for: model, asking: model.denoiser, data: covarianceData).map {
+      "\(method.name):\($0.choice(at: time))"
+    }
+
     // In parts, so that a long answer shows how far it is, and one that was ended goes on.
     var journal: Journal?
     if let out, model.isStreamed || queries.resume {
@@ -146,7 +150,7 @@ struct FisherCommand: ParsableCommand {
 
     if common.json {
       let body = Body(
-        model: choice.model, schedule: schedule.text, method: method.name, time: time, alpha: kernel.alpha,
+        model: choice.model, schedule: schedule.text, method: picked ?? method.name, time: time, alpha: kernel.alpha,
         sigma: kernel.sigma, samples: count, dimension: model.dimension, trace: numbers(traces),
         logDensity: densities.map(numbers), traceStandardError: errors.map(numbers),
         traceBound: bound.map { numbers($0.doubles) },

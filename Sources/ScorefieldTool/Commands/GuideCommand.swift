@@ -1,5 +1,6 @@
 import ArgumentParser
 import Scorefield
+import Synchronization
 
 struct GuideCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -47,8 +48,16 @@ struct GuideCommand: ParsableCommand {
   @Option(name: .customLong("prediction-steps"), help: "Steps that lead to the end.")
   var predictionSteps = 4
 
-  @Option(help: "The standard deviation of what is seen, for dps and moments.")
+  @Option(help: "The standard deviation of what is seen, for dps and moments; 0 for dps alone.")
   var deviation = 0.1
+
+  @Option(
+    help:
+      "What dps divides by the length of the error where --deviation is 0, in place of 1 by --deviation's square (default: \(Int(standardZeta)))."
+  )
+  var zeta: Double?
+
+  private static let standardZeta = 100.0
 
   @Option(help: "The first time (default: the end; edm: 80).")
   var from: Double?
@@ -71,7 +80,7 @@ struct GuideCommand: ParsableCommand {
     let from, to, strength: Double
     let steps, guideFrom, guideTo, predictionSteps, samples, dimension: Int
     let meanLoss, secondsPerStep: [Double?]
-    let meanFinalLoss: Double?
+    let meanFinalLoss, deviation, zeta, systemResidual: Double?
     let out: String?
   }
 
@@ -98,14 +107,11 @@ struct GuideCommand: ParsableCommand {
     try common.start()
     let model = try source.loaded(type: asked, levels: levels)
     let type = model.type
+    guard !isPosterior || !model.isStreamed else { throw Failure.noDerivatives("--method", method) }
     // A network's own products by default need no gradient: where one is followed, secants; the spread of an estimate is that at the point.
     let isByDefault = given?.isAuto == true && model.field == nil
-    let isRecommended = isByDefault && isMatched
     let products =
-      isRecommended
-      ? nil
-      : isByDefault
-        ? try FisherMethodInput("secant", option: "--method") : try given?.resolved(for: model, option: "--method")
+      isByDefault ? isMatched ? .recommended : .secant : try given?.resolved(for: model, option: "--method")
     try states.map(model.accepts)
     try reference.map(model.accepts)
     let points = try reference.map { model.arranged(try $0.data(.float64, levels: levels), of: $0) } ?? model.points
@@ -128,47 +134,58 @@ struct GuideCommand: ParsableCommand {
     let grid = TimeGrid.uniformHalfLogSNR(steps, over: schedule.schedule, from: from, to: to)
     // The loss is asked once in every guided step.
     var moments = [begin]
+    var trouble: ArrayFileError?
     func steered(by fisher: (_ end: PathEnd) -> ErasedProducts) throws(ArrayFileError) -> GuidedSamples {
       try guidedSample(
         counted, from: first, along: grid,
         guidance: AdjointGuidance(
           guided: guideFrom..<guideTo, predictionSteps: predictionSteps, strength: strength),
-        fisher: fisher,
+        fisher: { end in
+          trouble = trouble ?? ready.refusal(of: end, atStep: guideFrom + moments.count - 2)
+          return fisher(end)
+        },
         loss: { (x) throws(ArrayFileError) in
+          // Where the data have changed there are no numbers either.
+          try model.check()
+          if let trouble { throw trouble }
           moments.append(clock.now)
           progress.show(moments.count - 1)
           return try ready.loss(x)
         })
     }
     let found: GuidedSamples
-    var picked = products?.name ?? "dps"
+    let settling = Settling()
     func likelihood(_ guided: some Denoiser) throws -> GuidedSamples {
       let steps = GuidedSteps(base: counted, by: guided, between: grid.times[guideTo - 1]...grid.times[guideFrom])
       let run = sample(steps, from: first, along: grid, with: .ddim, finalDenoise: false)
       let end = counted.denoise(run.samples, at: to)
-      return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: run.outcome)
+      let outcome = end.isFinite().all() ? run.outcome : .notFinite
+      return GuidedSamples(samples: end, losses: try ready.loss(end).expanded(at: 0), outcome: outcome)
     }
-    let recommended =
-      isRecommended
-      ? points.map {
-        RecommendedFisher(data: $0.reshaped([-1] + model.sampleShape), on: schedule.schedule, beside: counted)
-      } ?? RecommendedFisher(counted) : nil
-    if let recommended {
-      // From the first guided step to the end, where predictions lead.
-      let choices = grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
-      picked = choices.reduce(into: []) { found, choice in if found.last != choice { found.append(choice) } }
+    let data = points?.reshaped([-1] + model.sampleShape)
+    let recommended = products?.recommendation(for: model, asking: counted, data: data)
+    // From the first guided step to the end, where predictions lead.
+    let choices = recommended.map { recommended in
+      grid.times[guideFrom...].map { "\(recommended.choice(at: $0))" }
+        .reduce(into: [String]()) { found, choice in if found.last != choice { found.append(choice) } }
         .joined(separator: ",")
     }
-    let access = products?.access(
-      of: model, counter: counter, data: points?.reshaped([-1] + model.sampleShape), seed: common.seed)
-    let erased = recommended.map { ErasedProducts($0) } ?? access.map { ErasedProducts($0) }
+    // ζ is the only strength there is without a deviation.
+    let pull = isPosterior && deviation == 0 ? zeta ?? Self.standardZeta : nil
+    let own = products?.name ?? method
+    let picked = isMatched ? "moments:\(choices ?? own)" : choices.map { "\(own):\($0)" } ?? own
+    let erased =
+      recommended.map { ErasedProducts($0) }
+      ?? products.map { ErasedProducts($0.access(of: model, counter: counter, data: data, seed: common.seed)) }
     if isPosterior, let (measured, observed) = ready.target {
       found = try likelihood(
-        ScoreGuidance.posterior(of: counted, measured, observed: observed, deviation: deviation))
+        ScoreGuidance.posterior(
+          of: counted, measured, observed: observed, deviation: deviation, scale: pull ?? 1))
     } else if isMatched, let (measured, observed) = ready.target {
       found = try likelihood(
-        MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!))
-      picked = "moments:\(picked)"
+        WatchedMoments(
+          base: MomentMatchedGuidance(counted, measured, observed: observed, deviation: deviation, fisher: erased!),
+          settling: settling))
     } else {
       // The end is known there, and need not be predicted at every node.
       found = try steered { end in
@@ -179,6 +196,10 @@ struct GuideCommand: ParsableCommand {
           ?? erased!
       }
     }
+    try model.check()
+    if let trouble { throw trouble }
+    if let trouble = ready.refusal(of: found) { throw trouble }
+    let outcome = settling.isSettled ? found.outcome : found.outcome == .converged ? .stepLimit : found.outcome
     let (means, last) = (found.losses.mean(-1).doubles, found.losses[found.losses.batch - 1])
     let finalLoss = last.mean().item
     let seconds = (clock.now - begin).seconds
@@ -191,17 +212,22 @@ struct GuideCommand: ParsableCommand {
     if common.json {
       let body = Body(
         model: choice.model, schedule: schedule.text, loss: loss, measurement: measurement,
-        method: picked, outcome: found.outcome.rawValue, features: features, from: from, to: to, strength: strength,
+        method: picked, outcome: outcome.rawValue, features: features, from: from, to: to, strength: strength,
         steps: steps, guideFrom: guideFrom, guideTo: guideTo, predictionSteps: predictionSteps,
         samples: first.batch, dimension: model.dimension, meanLoss: numbers(means), secondsPerStep: numbers(times),
-        meanFinalLoss: numbers([finalLoss])[0], out: out)
+        meanFinalLoss: numbers([finalLoss])[0], deviation: isPosterior || isMatched ? deviation : nil,
+        zeta: pull, systemResidual: settling.worst.flatMap { numbers([$0])[0] }, out: out)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: counter.count).json())
     } else {
       try Terminal.answer(
         "mean loss of \(first.batch) samples \(significant(finalLoss, 4))"
-          + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : ""))
+          + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : "") + ", by \(picked)")
       if found.outcome != .converged {
-        try Terminal.answer("a loss or a gradient was no number: \(found.outcome.rawValue)")
+        try Terminal.answer("a sample or a gradient was no number: \(found.outcome.rawValue)")
+      }
+      if !settling.isSettled {
+        try Terminal.answer(
+          "systems of the spread did not settle: \(significant(settling.worst ?? .nan, 2)) of one was left")
       }
     }
   }
@@ -231,9 +257,45 @@ struct GuideCommand: ParsableCommand {
       throw .option(
         "--prediction-steps", "\(predictionSteps) is no count of steps", repair: "give a number from 1 to 1000")
     }
-    guard deviation > 0, deviation.isFinite else {
-      throw .option("--deviation", "\(deviation) is no deviation", repair: "give a positive number")
+    guard deviation > 0 && deviation.isFinite || deviation == 0 && method == "dps" else {
+      throw .option(
+        "--deviation", "\(deviation) is no deviation",
+        repair: deviation == 0 ? "give a positive number, or use --method dps" : "give a positive number")
     }
+    guard zeta == nil || deviation == 0 else {
+      throw .option("--zeta", "is for --deviation 0", repair: "leave it out")
+    }
+    guard zeta.map({ $0 > 0 && $0.isFinite }) ?? true else {
+      throw .option("--zeta", "\(zeta ?? 0) is no strength", repair: "give a positive number such as 1")
+    }
+  }
+}
+
+/// How far the systems of a run were solved.
+private final class Settling: Sendable {
+  private let residual = Mutex<Double?>(nil)
+
+  /// The largest residual, in parts of its right-hand side; nil where there was no system.
+  var worst: Double? { residual.withLock { $0 } }
+  /// As far as single precision can tell.
+  var isSettled: Bool { worst.map { $0 <= 1e-5 } ?? true }
+
+  func add(_ residuals: Tensor) {
+    let largest = residuals.max().item
+    residual.withLock { $0 = largest.isNaN ? .infinity : max($0 ?? 0, largest) }
+  }
+}
+
+/// A denoiser that has seen a measurement, and notes how far its systems were solved.
+private struct WatchedMoments<F: FisherAccess>: Denoiser where F.Operator: FisherMatvec {
+  let base: MomentMatchedGuidance<F>
+  let settling: Settling
+  var schedule: any NoiseSchedule { base.schedule }
+
+  func denoise(_ x: Tensor, at t: Double) -> Tensor {
+    let update = base.update(x, at: t)
+    settling.add(update.residual)
+    return update.estimate
   }
 }
 

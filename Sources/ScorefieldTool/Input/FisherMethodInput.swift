@@ -8,7 +8,7 @@ struct FisherMethodInput {
 
   private enum Kind {
     case auto, exact, vjp, jvp, finiteDifference, null, gaussian, traceMatching, residual
-    case endpoint, centred
+    case endpoint, centred, recommended
     case blended(Int)
     case hutchinson(Int)
     case hutchPlusPlus(Int)
@@ -20,6 +20,7 @@ struct FisherMethodInput {
   static let names = [
     "auto", "exact", "vjp", "jvp", "finite-difference", "secant:r", "hutchinson:n", "hutch++:n",
     "trace-matching", "residual", "endpoint", "centred", "gaussian", "null", "retrieval:k", "blended:k", "hybrid:k",
+    "recommended",
   ]
 
   /// Whether it is the field's own.
@@ -102,6 +103,7 @@ struct FisherMethodInput {
     case "endpoint": (name, kind) = ("endpoint", .endpoint)
     case "centred": (name, kind) = ("centred", .centred)
     case "gaussian": (name, kind) = ("gaussian", .gaussian)
+    case "recommended": self = .recommended
     case "null": (name, kind) = ("null", .null)
     default:
       throw .option(
@@ -110,6 +112,11 @@ struct FisherMethodInput {
     }
     try value.alone()
   }
+
+  /// What serves best at a noise level with what is at hand.
+  static let recommended = FisherMethodInput("recommended", .recommended)
+  /// Backward differences as far as a gradient is followed.
+  static let secant = FisherMethodInput("secant:8", .secant(8))
 
   private init(_ name: String, _ kind: Kind) { (self.name, self.kind) = (name, kind) }
 
@@ -127,8 +134,7 @@ struct FisherMethodInput {
     switch kind {
     case .vjp where model.isStreamed, .jvp where model.isStreamed, .hutchinson where model.isStreamed,
       .hutchPlusPlus where model.isStreamed:
-      throw .option(
-        option, "'\(name)' needs derivatives, and the data are not in memory", repair: "use exact or finite-difference")
+      throw .noDerivatives(option, name)
     case .auto:
       if model.field != nil { return FisherMethodInput("exact", .exact) }
       if model.traced != nil { return FisherMethodInput("trace-matching", .traceMatching) }
@@ -142,6 +148,21 @@ struct FisherMethodInput {
       throw missing("a model that was trained with --trace-form prediction-error")
     default: return self
     }
+  }
+
+  /// What picks by the noise level, of the method that does; nil of others.
+  ///
+  /// - Parameters:
+  ///   - model: What is asked.
+  ///   - denoiser: Its denoiser, as it is to be asked.
+  ///   - data: Points at hand.
+  /// - Returns: What picks.
+  func recommendation(for model: LoadedModel, asking denoiser: any Denoiser, data: Tensor?) -> RecommendedFisher? {
+    guard case .recommended = kind else { return nil }
+    let schedule = denoiser.schedule
+    // The data set's own field is that of its points, everything else a density.
+    if let points = model.points { return RecommendedFisher(data: points, of: .points, on: schedule) }
+    return data.map { RecommendedFisher(data: $0, on: schedule, beside: denoiser) } ?? RecommendedFisher(denoiser)
   }
 
   /// The access.
@@ -166,6 +187,8 @@ struct FisherMethodInput {
     case .finiteDifference: return ErasedFisher(FullTrace(FiniteDifferenceFisher(denoiser)))
     case .secant(let reach):
       return ErasedFisher(FullTrace(FiniteDifferenceFisher.secant(denoiser, over: Double(reach))))
+    case .recommended:
+      return ErasedFisher(FullTrace(recommendation(for: model, asking: denoiser, data: data)!))
     case .null: return ErasedFisher(NullFisher(on: schedule))
     case .gaussian: return ErasedFisher(GaussianFisher(data: data!.to(model.type), weights: weights, on: schedule))
     case .endpoint: return ErasedFisher(PredictedEndpointFisher(denoiser))
