@@ -48,6 +48,9 @@ public struct GaussianFisher: FisherAccess {
     directions = vectors.transposed.to(data.elementType)
   }
 
+  /// `tr S`, the data's total variance.
+  public var variance: Double { variances.to(.float64).sum().item }
+
   public func fisher(at x: Tensor, time t: Double) -> At {
     let kernel = schedule.kernel(at: t)
     guard x.dimension == directions.shape[1] else {

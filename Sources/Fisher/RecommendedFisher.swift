@@ -50,7 +50,7 @@ public struct RecommendedFisher: FisherAccess {
 
   private enum Source: Sendable {
     case denoiser(any Denoiser)
-    case data(Tensor, GaussianFisher, Target, beside: (any Denoiser)?)
+    case data(Tensor, weights: Tensor?, GaussianFisher, Target, beside: (any Denoiser)?)
   }
 
   public let schedule: any NoiseSchedule
@@ -64,16 +64,19 @@ public struct RecommendedFisher: FisherAccess {
   ///
   /// - Parameters:
   ///   - data: The points, shape `[N, …]`.
+  ///   - weights: Their relative weights, shape `[N]`, positive; equal where left out.
   ///   - target: Whose Fisher is wanted.
   ///   - schedule: How the data become noise.
   ///   - denoiser: A network that learned the density, asked where the normal distribution is too far from it.
   public init(
-    data: Tensor, of target: Target = .density, on schedule: any NoiseSchedule, beside denoiser: (any Denoiser)? = nil
+    data: Tensor, weights: Tensor? = nil, of target: Target = .density, on schedule: any NoiseSchedule,
+    beside denoiser: (any Denoiser)? = nil
   ) {
     self.schedule = schedule
-    source = .data(data, GaussianFisher(data: data, on: schedule), target, beside: denoiser)
+    let gaussian = GaussianFisher(data: data, weights: weights, on: schedule)
+    source = .data(data, weights: weights, gaussian, target, beside: denoiser)
     let rows = data.flattened
-    spread = (rows - rows.mean(0)).squared().sum(-1).mean().item.squareRoot()
+    spread = gaussian.variance.squareRoot()
     guard target == .points else {
       spacing = 0
       return
@@ -100,10 +103,10 @@ public struct RecommendedFisher: FisherAccess {
   public func choice(at t: Double) -> Choice {
     switch source {
     case .denoiser: return .forwardDifference
-    case .data(_, _, .density, let denoiser):
+    case .data(_, _, _, .density, let denoiser):
       let isNear = schedule.kernel(at: t).noiseToSignal <= Self.nearLimit * spread
       return isNear && denoiser != nil ? .forwardDifference : .gaussian
-    case .data(let data, _, .points, _):
+    case .data(let data, _, _, .points, _):
       switch schedule.kernel(at: t).noiseToSignal {
       case ...(spacing / 6): return .null
       case ...(spacing / 2): return .retrieval(min(128, data.batch))
@@ -116,15 +119,15 @@ public struct RecommendedFisher: FisherAccess {
   public func fisher(at x: Tensor, time t: Double) -> At {
     let choice = choice(at: t)
     switch (choice, source) {
-    case (.retrieval(let count), .data(let data, _, _, _)):
-      let near = RetrievalFisher(data, nearest: count, on: schedule).fisher(at: x, time: t)
+    case (.retrieval(let count), .data(let data, let weights, _, _, _)):
+      let near = RetrievalFisher(data, weights: weights, nearest: count, on: schedule).fisher(at: x, time: t)
       return At(choice: choice, base: near, type: x.elementType, inner: x.elementType)
-    case (.gaussian, .data(let data, let gaussian, _, _)):
+    case (.gaussian, .data(let data, _, let gaussian, _, _)):
       let type = data.elementType
       return At(
         choice: choice, base: gaussian.fisher(at: x.to(type), time: t), type: x.elementType, inner: type)
     case (.forwardDifference, .denoiser(let denoiser)),
-      (.forwardDifference, .data(_, _, _, beside: .some(let denoiser))):
+      (.forwardDifference, .data(_, _, _, _, beside: .some(let denoiser))):
       let difference = FiniteDifferenceFisher(denoiser).fisher(at: x, time: t)
       return At(choice: choice, base: difference, type: x.elementType, inner: x.elementType)
     default:

@@ -50,7 +50,9 @@ import Testing
     }
   }
 
-  @Test("weights count for every method that stands on the data", arguments: ["retrieval:3", "gaussian", "blended:3"])
+  @Test(
+    "weights count for every method that stands on the data",
+    arguments: ["retrieval:3", "gaussian", "blended:3", "recommended"])
   func weighted(_ method: String) throws {
     try Tool.inTemporaryFolder { tool in
       try tool.put(points, shape: [3, 2], at: "points.npy")
@@ -62,11 +64,19 @@ import Testing
       ])
       #expect(answer.status == 0 && answer.messages == "", "\(answer.messages)")
       let (kept, weights) = (Tensor(points, shape: [3, 2])[Tensor([1, 0, 1]) .> 0], Tensor([5, 0.01]))
-      let expected =
-        method == "gaussian"
-        ? GaussianFisher(data: kept, weights: weights, on: .edm).fisher(at: Tensor(x, shape: [2, 2]), time: 0.3).trace()
-        : EmpiricalDenoiser(data: kept, weights: weights, on: .edm).posterior(Tensor(x, shape: [2, 2]), at: 0.3)
-          .fisherTrace
+      let at = Tensor(x, shape: [2, 2])
+      let expected: Tensor
+      switch method {
+      case "gaussian":
+        expected = GaussianFisher(data: kept, weights: weights, on: .edm).fisher(at: at, time: 0.3).trace()
+      case "recommended":
+        let access = RecommendedFisher(data: kept, weights: weights, of: .points, on: .edm)
+        expected = FullTrace(access).fisher(at: at, time: 0.3).trace()
+        // Where one point has nearly all the weight there is little spread.
+        #expect(access.spread < 0.05 && access.choice(at: 0.3) == .gaussian)
+      default:
+        expected = EmpiricalDenoiser(data: kept, weights: weights, on: .edm).posterior(at, at: 0.3).fisherTrace
+      }
       let report: Report = try answer.json()
       expectClose(Tensor(report.trace), expected, within: 1e-10)
     }

@@ -176,7 +176,9 @@ struct GuideCommand: ParsableCommand {
     let picked = isMatched ? "moments:\(choices ?? own)" : choices.map { "\(own):\($0)" } ?? own
     let erased =
       recommended.map { ErasedProducts($0) }
-      ?? products.map { ErasedProducts($0.access(of: model, counter: counter, data: data, seed: common.seed)) }
+      ?? products.map {
+        ErasedProducts($0.access(of: model, counter: counter, data: reference == nil ? nil : data, seed: common.seed))
+      }
     if isPosterior, let (measured, observed) = ready.target {
       found = try likelihood(
         ScoreGuidance.posterior(

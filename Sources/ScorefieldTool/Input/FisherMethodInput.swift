@@ -161,7 +161,9 @@ struct FisherMethodInput {
     guard case .recommended = kind else { return nil }
     let schedule = denoiser.schedule
     // The data set's own field is that of its points, everything else a density.
-    if let points = model.points { return RecommendedFisher(data: points, of: .points, on: schedule) }
+    if let points = model.points {
+      return RecommendedFisher(data: points, weights: model.data?.weights, of: .points, on: schedule)
+    }
     return data.map { RecommendedFisher(data: $0, on: schedule, beside: denoiser) } ?? RecommendedFisher(denoiser)
   }
 
