@@ -51,6 +51,10 @@ struct NoiseTable: Sendable {
       }
       betas = trained.map(Float.init)
     } else {
+      guard trained.count == count else {
+        throw file.refusal(
+          "trained_betas", "are not as many as 'num_train_timesteps', \(count)", repair: "make them equal in number")
+      }
       betas = Self.variances(shape, Float(first), Float(last), first, last, count)
     }
     let rescaled = rescalable ? try file.flag("rescale_betas_zero_snr", false) : false
