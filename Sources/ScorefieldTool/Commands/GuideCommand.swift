@@ -200,10 +200,8 @@ struct GuideCommand: ParsableCommand {
       try Terminal.answer(
         "mean loss of \(first.batch) samples \(significant(finalLoss, 4))"
           + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : ""))
-      if found.outcome != .converged {
-        try Terminal.answer("a loss or a gradient was no number: \(found.outcome.rawValue)")
-      }
     }
+    found.outcome.warn(of: "the samples or their losses")
   }
 
   /// The checks that need nothing but the options.

@@ -242,8 +242,9 @@ struct SampleCommand: ParsableCommand {
         rounds: run.rounds)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
     } else {
-      try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations")
-      if run.outcome != .converged { try Terminal.answer("the integration did not settle: \(run.outcome.rawValue)") }
+      let rounds = run.rounds.map { " in \($0) rounds" } ?? ""
+      try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations\(rounds)")
     }
+    run.outcome.warn(of: "the samples in \(out)")
   }
 }
