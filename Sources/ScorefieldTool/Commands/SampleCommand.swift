@@ -52,6 +52,19 @@ struct SampleCommand: ParsableCommand {
   @Option(help: "The last time (default: 1e-3; edm: 0.002).")
   var to: Double?
 
+  @Option(
+    help: """
+      How far to go beyond the conditional model, for --class or --condition: 0 is the model without them, 1 with them \
+      (classifier-free guidance).
+      """)
+  var guidance: Double?
+
+  @Option(
+    help: """
+      fixed or dynamic:quantile=0.995, each with magnitude=1: keeps estimates of the data in [-magnitude, magnitude].
+      """)
+  var threshold: String?
+
   @Option(help: "How many steps are tried at once (ParaDiGMs).")
   var parallel: Int?
 
@@ -146,6 +159,21 @@ struct SampleCommand: ParsableCommand {
     return configuration
   }
 
+  /// The model without what is known of the samples, where guidance goes beyond it.
+  private func checkedGuidance(on schedule: ScheduleInput?) throws -> ModelInput? {
+    guard let guidance else { return nil }
+    guard guidance.isFinite else {
+      throw Failure.option("--guidance", "\(guidance) is no scale", repair: "give a number such as 2")
+    }
+    guard choice.label != nil || choice.condition != nil else {
+      throw Failure.option(
+        "--guidance", "has nothing to go by without --class or --condition", repair: "give one of them")
+    }
+    var plain = choice
+    (plain.label, plain.labels, plain.condition) = (nil, nil, nil)
+    return try ModelInput(plain, on: schedule)
+  }
+
   /// Whether the file of a scheduler says the times, and nothing else.
   private var takesGridAlone: Bool { scheduler != nil && grid == "scheduler" && solver != nil }
 
@@ -157,6 +185,8 @@ struct SampleCommand: ParsableCommand {
     }
     let planned = takesGridAlone ? nil : sampler
     let source = try ModelInput(choice, on: configuration.map(ScheduleInput.init))
+    let unconditional = try checkedGuidance(on: configuration.map(ScheduleInput.init))
+    let threshold = try threshold.map { text throws(Failure) in try ThresholdInput(text) }
     let schedule = source.schedule
     guard steps > 0, steps <= 1_000_000 else {
       throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
@@ -204,7 +234,12 @@ struct SampleCommand: ParsableCommand {
     try source.checkCondition(for: states?.array.shape[0] ?? count)
 
     try common.start()
-    let model = try source.loaded(type: asked, levels: levels)
+    var model = try source.loaded(type: asked, levels: levels)
+    if let unconditional, let guidance {
+      model.denoiser = Self.guided(
+        model.denoiser, over: try unconditional.loaded(type: model.type, levels: levels).denoiser, guidance)
+    }
+    if let threshold { model.denoiser = threshold.keeping(model.denoiser) }
     let type = model.type
     if let states { try model.accepts(states) }
     try output.check(model.sampleShape)
@@ -263,11 +298,16 @@ struct SampleCommand: ParsableCommand {
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
         nfe: run.evaluations, finalDenoise: finalDenoise, trajectory: trajectory,
         rounds: run.rounds)
-      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
+      let asked = run.evaluations * (unconditional == nil ? 1 : 2)
+      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: asked).json())
     } else {
       let rounds = run.rounds.map { " in \($0) rounds" } ?? ""
       try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations\(rounds)")
     }
     run.outcome.warn(of: "the samples in \(out)")
   }
+
+  private static func guided(
+    _ conditional: some Denoiser, over unconditional: some Denoiser, _ scale: Double
+  ) -> any Denoiser { ClassifierFreeGuidance(conditional, over: unconditional, scale: scale) }
 }
