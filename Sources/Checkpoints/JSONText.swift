@@ -29,17 +29,37 @@ package enum JSONText {
     }
   }
 
-  /// The value in the bytes of a text; errors call it by the given name.
+  /// The value in the bytes of a text, in which NaN, Infinity and -Infinity may stand bare; errors call it by the given name.
   package static func decode<T: Decodable>(
     _ type: T.Type, from bytes: Bytes, name: String, repair: String
   ) throws(ArrayFileError) -> T {
     let decoder = JSONDecoder()
     decoder.nonConformingFloatDecodingStrategy = .convertFromString(
       positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
-    let data = bytes.withUnsafeBytes { buffer in Data(buffer) }
+    let data = bytes.withUnsafeBytes { buffer in quotingBareNumbers(buffer) }
     do { return try decoder.decode(type, from: data) } catch {
       throw ArrayFileError(name, .badData, problem(error), repair: repair)
     }
+  }
+
+  /// The text with the numbers that Python writes and JSON has no word for as strings.
+  private static func quotingBareNumbers(_ text: UnsafeRawBufferPointer) -> Data {
+    let words = ["NaN", "Infinity", "-Infinity"].map { Array($0.utf8) }
+    let (quote, escape) = (UInt8(ascii: "\""), UInt8(ascii: "\\"))
+    var (data, place, isString) = (Data(capacity: text.count), 0, false)
+    while place < text.count {
+      if !isString, let word = words.first(where: { text[place...].starts(with: $0) }) {
+        data.append(contentsOf: [quote] + word + [quote])
+        place += word.count
+        continue
+      }
+      // What is escaped neither ends the string nor escapes more.
+      let length = isString && text[place] == escape ? min(2, text.count - place) : 1
+      if text[place] == quote { isString.toggle() }
+      data.append(contentsOf: text[place..<place + length])
+      place += length
+    }
+    return data
   }
 
   private static func problem(_ error: any Error) -> String {

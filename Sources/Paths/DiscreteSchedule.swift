@@ -10,7 +10,7 @@ import RealModule
 /// interpolation.
 public struct DiscreteSchedule: NoiseSchedule {
   /// `log α` after each step.
-  private let logAlphas: [Double]
+  private var logAlphas: [Double]
   public var timeRange: ClosedRange<Double> { 0...Double(logAlphas.count - 1) }
 
   /// The schedule with the given variances `βᵢ`, two or more, between 0 and 1.
@@ -23,6 +23,15 @@ public struct DiscreteSchedule: NoiseSchedule {
       sum += 0.5 * .log(onePlus: -variance)
       return sum
     }
+  }
+
+  /// The same with another level at its last step, which may have more signal than the one before it.
+  ///
+  /// A level that comes twice then has two times, of which ``time(atHalfLogSNR:)`` finds the first.
+  package func ending(atAlpha alpha: Double) -> Self {
+    var copy = self
+    copy.logAlphas[logAlphas.count - 1] = .log(alpha)
+    return copy
   }
 
   public func alpha<S: Elementary>(_ t: S) -> S { .exp(logAlpha(t)) }

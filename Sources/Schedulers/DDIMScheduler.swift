@@ -43,6 +43,17 @@ struct DDIMScheduler: DiffusersScheduler {
       solver: { Steps(eta: eta, noise: $0) })
   }
 
+  /// The largest share of fresh noise for which every step has room: `σ_t/√(1 − (α_t/α_s)²)`, at least 1.
+  func largestEta(_ steps: Int) -> Double {
+    let plan = plan(steps, eta: 0)
+    return plan.steps.map { step in
+      let (now, next) = (plan.nodes[step.from].kernel, plan.nodes[step.to].kernel)
+      guard next.sigma > 0 else { return .infinity }
+      let ratio = now.alpha / next.alpha
+      return now.sigma / ((1 - ratio) * (1 + ratio)).squareRoot()
+    }.min() ?? .infinity
+  }
+
   private struct Steps: Solver {
     let eta: Double
     let noise: NoiseSource
@@ -56,7 +67,8 @@ struct DDIMScheduler: DiffusersScheduler {
       let (data, noise) = field.estimate(x, at: t)
       let ratio = now.alpha / next.alpha
       let fresh = eta * next.sigma / now.sigma * (1 - ratio * ratio).squareRoot()
-      let mean = next.alpha * data + (next.sigma * next.sigma - fresh * fresh).squareRoot() * noise
+      let kept = Swift.max((next.sigma - fresh) * (next.sigma + fresh), 0).squareRoot()
+      let mean = next.alpha * data + kept * noise
       return eta > 0 ? mean + fresh * memory.draw(like: x) : mean
     }
   }

@@ -36,7 +36,8 @@ struct DPMSolverMultistepScheduler: HalfLogSNRScheduler {
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
     var (timesteps, sigmas) = way.grid(steps, roundsKarras: !isCosine)
-    if usesLogarithmsOfTable, way.levels.spacing == nil {
+    // Before exponential and beta levels, behind Karras'.
+    if usesLogarithmsOfTable, !way.levels.isKarras {
       let logs = way.table.logSigmas
       sigmas = evenly(from: logs[logs.count - 1], to: logs[0], steps).map { .exp($0) }
       timesteps = sigmas.map { sigma in

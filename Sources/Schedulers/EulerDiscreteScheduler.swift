@@ -28,22 +28,17 @@ struct EulerDiscreteScheduler: SigmaScheduler {
     isContinuous =
       try file.choice("timestep_type", TimestepType.discrete, among: [.discrete, .continuous]) == .continuous
       && way.prediction == .v
-    if interpolation == .logLinear, way.levels.spacing != nil {
-      throw file.refusal("interpolation_type", "stands beside other levels", repair: "keep one of them")
-    }
   }
 
   var clock: ModelClock { isContinuous ? .logarithm(0.25, sigmaData: 1) : .index(way.table) }
 
   func plan(_ steps: Int, eta: Double) -> SamplingPlan {
-    var (timesteps, sigmas) = way.grid(steps)
+    let logs = way.table.logSigmas
+    let even = evenly(from: logs[logs.count - 1], to: logs[0], steps + 1).map { Double.exp($0) }
+    var (timesteps, sigmas) = way.grid(steps, levels: interpolation == .logLinear ? even : nil)
     var last = end == .zero ? 0 : way.table.sigmas[0]
-    if interpolation == .logLinear {
-      // One level more than there are timesteps: it ends at the smallest of the table, whatever is asked for.
-      let logs = way.table.logSigmas
-      sigmas = evenly(from: logs[logs.count - 1], to: logs[0], steps + 1).map { .exp($0) }
-      last = sigmas.removeLast()
-    }
+    // One level more than there are timesteps: it ends at the smallest of the table, whatever is asked for.
+    if sigmas.count > steps { last = sigmas.removeLast() }
     if isContinuous { timesteps = sigmas.map { 0.25 * .log($0) } }
     let nodes = zip(timesteps, sigmas).map { SchedulerNode.scaled($0, $1) } + [.end(.exploding(last))]
     return SamplingPlan(along: nodes, startScale: way.startScale(sigmas.max()!)) { _ in OnNodes(DDIM()) }

@@ -75,11 +75,9 @@ struct HalfLogSNRWay: Sendable {
       return (sigmas.map { ($0 * Double(table.count)).rounded(.towardZero) }, sigmas)
     }
     if let spread = levels.levels(steps, from: table.sigmas[table.count - 1], to: table.sigmas[0]) {
-      var isKarras = false
-      if case .karras = levels.spacing { isKarras = true }
       let times = spread.map { table.timestep(of: $0) }
       return (
-        times.map { (isKarras && roundsKarras ? $0.rounded(.toNearestOrEven) : $0).rounded(.towardZero) }, spread
+        times.map { (levels.isKarras && roundsKarras ? $0.rounded(.toNearestOrEven) : $0).rounded(.towardZero) }, spread
       )
     }
     // How many of the last levels have too little signal.

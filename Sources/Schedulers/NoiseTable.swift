@@ -24,6 +24,8 @@ struct NoiseTable: Sendable {
   let sigmas: [Double]
   /// `log σ`.
   let logSigmas: [Double]
+  /// Whether a trace of signal was put in place of none at the last step.
+  private let hasTrace: Bool
   var count: Int { kept.count }
 
   /// The table of a file.
@@ -49,6 +51,10 @@ struct NoiseTable: Sendable {
       guard trained.count >= 2, trained.allSatisfy({ $0 > 0 && $0 < 1 }) else {
         throw file.refusal("trained_betas", "are no variances", repair: "use two or more numbers between 0 and 1")
       }
+      guard trained.count == count else {
+        throw file.refusal(
+          "trained_betas", "are not as many as 'num_train_timesteps', \(count)", repair: "make them equal in number")
+      }
       betas = trained.map(Float.init)
     } else {
       betas = Self.variances(shape, Float(first), Float(last), first, last, count)
@@ -56,6 +62,7 @@ struct NoiseTable: Sendable {
     let rescaled = rescalable ? try file.flag("rescale_betas_zero_snr", false) : false
     if rescaled { betas = Self.withoutLastSignal(betas) }
     var kept = Self.products(betas.map { 1 - $0 })
+    hasTrace = rescaled && smallest != nil
     if rescaled, let smallest { kept[kept.count - 1] = Float(smallest) }
     let sigmas = kept.map { ((1 - $0) / $0).squareRoot() }
     variances = betas.map(Double.init)
@@ -87,9 +94,11 @@ struct NoiseTable: Sendable {
     return (1 - fraction) * Double(index) + fraction * Double(index + 1)
   }
 
-  /// The schedule whose time is the timestep; a last step without signal is given a trace of it.
+  /// The schedule whose time is the timestep; a last step without signal is given a trace of it, that of the table where it
+  /// has one.
   var schedule: any NoiseSchedule {
-    DiscreteSchedule(variances: variances.map { Swift.min(Swift.max($0, 1e-12), 1 - 1e-7) })
+    let schedule = DiscreteSchedule(variances: variances.map { Swift.min(Swift.max($0, 1e-12), 1 - 1e-7) })
+    return hasTrace ? schedule.ending(atAlpha: kept[count - 1].squareRoot()) : schedule
   }
 
   private static func variances(

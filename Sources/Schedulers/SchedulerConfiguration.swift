@@ -50,6 +50,13 @@ public struct SchedulerConfiguration: Sendable {
   /// The schedule whose times the model's timesteps are: the index of a training step, `σ` of the straight path or `σ` of `x/α`.
   public var schedule: any NoiseSchedule { scheduler.clock.schedule }
 
+  /// The largest `eta` with which every one of a number of steps keeps the noise level right, or nil where the class knows no
+  /// `eta` or does not go that many steps.
+  public func largestEta(steps: Int) -> Double? {
+    guard scheduler.steps.contains(steps) else { return nil }
+    return (scheduler as? DDIMScheduler)?.largestEta(steps)
+  }
+
   /// The sampler of a number of steps.
   ///
   /// - Parameters:
@@ -83,6 +90,11 @@ public struct SchedulerConfiguration: Sendable {
       throw ArrayFileError(
         path, .badData, "\(className) does not go \(steps) steps with these settings",
         repair: "use \(scheduler.steps.lowerBound) to \(scheduler.steps.upperBound)")
+    }
+    if let largest = largestEta(steps: steps), eta > largest {
+      throw ArrayFileError(
+        path, .badData, "eta \(eta) is more noise than a step of \(steps) has room for",
+        repair: "use at most \(largest)")
     }
     let plan = scheduler.plan(steps, eta: eta)
     if let node = plan.steps.first.map({ plan.nodes[$0.from] }),

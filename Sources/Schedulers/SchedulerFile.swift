@@ -40,7 +40,7 @@ public struct SchedulerFile {
     _ key: String, in range: ClosedRange<Double> = -1e9...1e9
   ) throws(ArrayFileError) -> Double? {
     guard let value = value(key) else { return nil }
-    guard case .number(let number) = value, range.contains(number) else {
+    guard let number = value.number, range.contains(number) else {
       throw refusal(key, "is no number that fits", repair: "use one from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
@@ -134,7 +134,7 @@ private enum JSONValue: Decodable, Equatable, CustomStringConvertible {
       self = .null
     } else if let flag = try? container.decode(Bool.self) {
       self = .flag(flag)
-    } else if let number = try? container.decode(Double.self) {
+    } else if let number = try Self.number(in: container) {
       self = .number(number)
     } else if let text = try? container.decode(String.self) {
       self = .text(text)
@@ -142,6 +142,26 @@ private enum JSONValue: Decodable, Equatable, CustomStringConvertible {
       self = .array(array)
     } else {
       self = .object(try container.decode([String: JSONValue].self))
+    }
+  }
+
+  /// The number that is there, or nil where something else is; throws where it is one that does not fit.
+  private static func number(in container: any SingleValueDecodingContainer) throws -> Double? {
+    do { return try container.decode(Double.self) } catch DecodingError.typeMismatch {
+      return nil
+    } catch {
+      // The decoder does not say where.
+      throw DecodingError.dataCorruptedError(in: container, debugDescription: "a number that does not fit")
+    }
+  }
+
+  /// A number, or the text that Python has for an infinite one.
+  var number: Double? {
+    switch self {
+    case .number(let number): number
+    case .text("inf"): .infinity
+    case .text("-inf"): -.infinity
+    default: nil
     }
   }
 

@@ -13,16 +13,20 @@ struct SigmaWay: Sendable {
   var roundsKarras = false
 
   /// Timesteps and levels, as many as there are steps.
-  func grid(_ steps: Int) -> (timesteps: [Double], sigmas: [Double]) {
+  ///
+  /// - Parameters:
+  ///   - steps: How many.
+  ///   - own: The levels that would be there, or are between the ends of what is spread anew; those of the timesteps where
+  ///     it is nil.
+  /// - Returns: Timesteps, and `σ` of `x/α`.
+  func grid(_ steps: Int, levels own: [Double]? = nil) -> (timesteps: [Double], sigmas: [Double]) {
     let timesteps = spacing.all(steps, of: table.count, whole: false)
-    let sigmas = timesteps.map { table.sigma(at: $0) }
-    guard let spread = levels.levels(steps, from: sigmas[0], to: sigmas[steps - 1]) else {
+    let sigmas = own ?? timesteps.map { table.sigma(at: $0) }
+    guard let spread = levels.levels(steps, from: sigmas[0], to: sigmas[sigmas.count - 1]) else {
       return (timesteps, sigmas)
     }
-    var isKarras = false
-    if case .karras = levels.spacing { isKarras = true }
     let times = spread.map { table.timestep(of: $0) }
-    return (isKarras && roundsKarras ? times.map { $0.rounded(.toNearestOrEven) } : times, spread)
+    return (levels.isKarras && roundsKarras ? times.map { $0.rounded(.toNearestOrEven) } : times, spread)
   }
 
   /// The deviation of the first state.

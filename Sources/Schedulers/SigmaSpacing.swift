@@ -38,6 +38,9 @@ enum SigmaSpacing: Sendable {
 
     private init() { (spacing, smallest, largest) = (nil, nil, nil) }
 
+    /// Whether they are Karras's.
+    var isKarras: Bool { if case .karras = spacing { true } else { false } }
+
     /// The levels, or nil where they stay as they are.
     func levels(_ count: Int, from first: Double, to last: Double) -> [Double]? {
       spacing?.levels(count, from: largest ?? first, to: smallest ?? last)

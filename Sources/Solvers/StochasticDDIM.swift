@@ -29,6 +29,15 @@ public struct StochasticDDIM: Solver {
     (self.noise, self.deviation) = (noise, deviation)
   }
 
+  /// The largest `η` with which every step of a grid keeps the noise level right: the least `σ_t/σ_{t|s}`, at least 1.
+  public static func largestEta(along grid: TimeGrid, on schedule: any NoiseSchedule) -> Double {
+    zip(grid.times, grid.times.dropFirst()).map { t, s in
+      let (now, next) = (schedule.kernel(at: t), schedule.kernel(at: s))
+      let fresh = now.posteriorDeviation(to: next)
+      return fresh == 0 ? .infinity : next.sigma / fresh
+    }.min() ?? .infinity
+  }
+
   public func makeMemory() -> NoiseStream { NoiseStream(noise) }
 
   public func step(

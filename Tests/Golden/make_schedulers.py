@@ -11,12 +11,23 @@ step share their first part, as they do there.
     timesteps                 those of `precise`, of all cases, one after the other; counts [cases] says how many each has
 
 The model is the exact field of a mixture of two Gaussians in the form the configuration asks for, on the schedule of its betas in
-float64, log alpha linear between timesteps; its last step is never without signal.
+float64, log alpha linear between timesteps; its last step is never without signal: for "epsilon" it has the trace the class puts there.
+
+Without a model, as the package's own tests go: the answer is x t/(t + 1), the start arange(768)/768 as [8, 3, 8, 4] with its last
+axis in front, times the first deviation.
+
+    loops (metadata)          [{"config": ..., "steps": n, "sum": sum |x|, "mean": mean |x|, "published": [sum, mean], ...}, ...],
+                              by steps in float64 and the noise of above; "bare" ones scale neither the start nor what is asked;
+                              published numbers of "rescaling" ones are of a loop that steps from the scaled input, as no sampler does
+    saved (metadata)          what each class writes of its defaults, by name
+
+Published numbers are those of diffusers' tests; this script stops where the package does not make them with the noise they are for.
 """
 
 import golden  # first: it sets the threads
 
 import contextlib
+import inspect
 import itertools
 import json
 import sys
@@ -41,12 +52,12 @@ weights, means, variance = np.array([0.4, 0.6]), np.array([[-0.7, 0.5, 0.2, -0.3
 class Noise:
     """Hands out the recorded noise."""
 
-    def __init__(self, seed):
-        self.seed, self.count = seed, 0
+    def __init__(self, seed, shape=shape):
+        self.seed, self.count, self.shape = seed, 0, shape
 
     def __call__(self, *arguments, **options):
         self.count += 1
-        return torch.from_numpy(splitmix.unit(self.seed + self.count, shape))
+        return torch.from_numpy(splitmix.unit(self.seed + self.count, self.shape))
 
     def motion(self, x, sigma_min, sigma_max, seed=None):
         first = None
@@ -83,6 +94,12 @@ def variances(config):
     first = config.get("beta_start", 0.00085 if heun else 1e-4)
     last = config.get("beta_end", 0.012 if heun else 0.02)
     kind = config.get("beta_schedule", "linear")
+    if config.get("rescale_betas_zero_snr") and config.get("prediction_type", "epsilon") == "epsilon":
+        # sqrt(alpha bar) moved and stretched to end at 0, where a trace of signal is put.
+        roots = np.sqrt(np.cumprod(1 - variances({**config, "rescale_betas_zero_snr": False})))
+        roots = (roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1]))
+        roots[-1] = 2.0**-12
+        return 1 - (roots / np.append(1, roots[:-1])) ** 2
     if "trained_betas" in config:
         return np.array(config["trained_betas"])
     if kind == "linear":
@@ -110,6 +127,14 @@ def model(config):
             skip, out = s**2 / (sigma**2 + s**2), sigma * s / (sigma**2 + s**2) ** 0.5
             return (data(x, 1.0, sigma) - skip * x) / out * (-1 if kind == "v_prediction" else 1)
 
+    elif config.get("timestep_type") == "continuous":
+
+        def predict(x, t):
+            sigma = np.exp(4 * t)
+            alpha = (1 + sigma**2) ** -0.5
+            x0 = data(x, alpha, sigma * alpha)
+            return alpha * (x - alpha * x0) / (sigma * alpha) - sigma * alpha * x0
+
     elif name.startswith("Flow") or kind == "flow_prediction":
         count = config.get("num_train_timesteps", 1000)
 
@@ -133,10 +158,29 @@ def model(config):
     return lambda x, t: torch.from_numpy(predict(np.asarray(x, dtype=np.float64), float(t)))
 
 
+@contextlib.contextmanager
+def drawing(scheduler, noise):
+    """What draws noise is handed the recorded one."""
+    module, draw, motion = sys.modules[type(scheduler).__module__], None, brownian.BrownianTreeNoiseSampler
+    draw = getattr(module, "randn_tensor", None)
+    module.randn_tensor, brownian.BrownianTreeNoiseSampler = noise, noise.motion
+    try:
+        yield
+    finally:
+        brownian.BrownianTreeNoiseSampler = motion
+        if draw:
+            module.randn_tensor = draw
+        else:
+            del module.randn_tensor
+
+
 def walk(scheduler, case, seed):
-    noise, options = Noise(seed), {}
-    sys.modules[type(scheduler).__module__].randn_tensor = noise
-    brownian.BrownianTreeNoiseSampler = noise.motion
+    with drawing(scheduler, Noise(seed)):
+        return walked(scheduler, case, seed)
+
+
+def walked(scheduler, case, seed):
+    options = {}
     if "eta" in case:
         options["eta"] = case["eta"]
     predict = model(case["config"])
@@ -181,29 +225,110 @@ def double_precision():
         torch.set_default_dtype(torch.float32)
 
 
-def run(case, seed):
-    """The samples of the package; those of its tables, with grids and steps in float64, and their timesteps."""
-    name = case["config"]["_class_name"]
-    kind = getattr(diffusers, name, None) or getattr(brownian, name)
+def class_of(name):
+    return getattr(diffusers, name, None) or getattr(brownian, name)
 
-    def ready(scheduler):
-        scheduler.set_timesteps(case["steps"], **({"mu": case["mu"]} if "mu" in case else {}))
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(0)
-        return scheduler
 
-    samples = walk(ready(kind.from_config(dict(case["config"]))), case, seed)
+def ready(scheduler, case):
+    scheduler.set_timesteps(case["steps"], **({"mu": case["mu"]} if "mu" in case else {}))
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)
+    return scheduler
+
+
+def in_double(case, walk):
+    """A walk with grids and steps in float64 behind the tables, and its scheduler."""
     single = torch.float32
     with rounded_once():
-        scheduler = kind.from_config(dict(case["config"]))
+        scheduler = class_of(case["config"]["_class_name"]).from_config(dict(case["config"]))
         with double_precision():
-            ready(scheduler)
+            ready(scheduler, case)
             for key, value in vars(scheduler).items():
                 if isinstance(value, torch.Tensor) and value.dtype == single:
                     setattr(scheduler, key, value.double())
-            precise = walk(scheduler, case, seed)
+            return walk(scheduler), scheduler
+
+
+def run(case, seed):
+    """The samples of the package; those of its tables, with grids and steps in float64, and their timesteps."""
+    kind = class_of(case["config"]["_class_name"])
+    samples = walk(ready(kind.from_config(dict(case["config"])), case), case, seed)
+    precise, scheduler = in_double(case, lambda scheduler: walk(scheduler, case, seed))
     assert np.isfinite(samples).all() and np.isfinite(precise).all() and abs(samples).max() < 1e3, "no number"
     return samples, precise, np.array([float(t) for t in scheduler.timesteps])
+
+
+def without_model(case, seed):
+    """The case with sum and mean of |x| behind it, once the package has made the published ones."""
+
+    def go(scheduler, dtype, rescaling=False, **options):
+        x = (torch.arange(768, dtype=dtype) / 768).reshape(3, 8, 8, 4).permute(3, 0, 1, 2)
+        bare = case.get("bare", False)
+        x = x if bare else x * scheduler.init_noise_sigma
+        for t in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") and not bare else x
+            x = scaled if rescaling else x
+            x = scheduler.step(scaled * t / (t + 1), t, x, **options).prev_sample
+        return x.abs().sum().item(), x.abs().mean().item()
+
+    def recorded(scheduler):
+        with drawing(scheduler, Noise(seed, [4, 3, 8, 8])):
+            return go(scheduler, torch.float64)
+
+    scheduler = ready(class_of(case["config"]["_class_name"])(**case["config"]), case)
+    random = "generator" in inspect.signature(scheduler.step).parameters
+    found = go(scheduler, torch.float32, case.get("rescaling", False), **({"generator": torch.manual_seed(0)} if random else {}))
+    for number, published, near in zip(found, case["published"], [1e-2, 5e-3]):
+        assert published is None or abs(number - published) < max(near, 1e-5 * published), (case, found)
+    (total, mean), _ = in_double(case, recorded)
+    return {**case, "sum": total, "mean": mean}
+
+
+def loops():
+    """What diffusers' tests run without a model, and the sum and mean they publish."""
+
+    def loop(name, steps, *numbers, bare=False, rescaling=False, **config):
+        entry = {"config": {"_class_name": name + "Scheduler", **config}, "steps": steps, "published": list(numbers)}
+        return {**entry, **({"bare": True} if bare else {}), **({"rescaling": True} if rescaling else {})}
+
+    v, karras = {"prediction_type": "v_prediction"}, {"use_karras_sigmas": True}
+    yield loop("DDIM", 10, 172.0067, 0.223967)
+    yield loop("DDIM", 10, 52.5302, 0.0684, **v)
+    yield loop("DDIM", 10, 149.8295, 0.1951, set_alpha_to_one=True, beta_start=0.01)
+    yield loop("DDIM", 10, 149.0784, 0.1941, set_alpha_to_one=False, beta_start=0.01)
+    yield loop("DDPM", 1000, 258.9606, 0.3372)
+    yield loop("DDPM", 1000, 202.0296, 0.2631, **v)
+    yield loop("PNDM", 10, 198.1318, 0.2580)
+    yield loop("PNDM", 10, 67.3986, 0.0878, **v)
+    yield loop("PNDM", 10, 230.0399, 0.2995, set_alpha_to_one=True, beta_start=0.01)
+    yield loop("PNDM", 10, 186.9482, 0.2434, set_alpha_to_one=False, beta_start=0.01)
+    yield loop("DEISMultistep", 10, None, 0.23916)
+    yield loop("DEISMultistep", 10, None, 0.091, **v)
+    low = {"final_sigmas_type": "sigma_min"}
+    thresholds = {"thresholding": True, "dynamic_thresholding_ratio": 0.87, "sample_max_value": 0.5}
+    for mean, more in [(0.3301, {}), (1.1364, thresholds), (0.2251, v), (0.2096, {**karras, **v}),
+                       (0.1554, {"use_lu_lambdas": True, **v})]:
+        yield loop("DPMSolverMultistep", 10, None, mean, lower_order_final=False, **low, **more)
+    for mean, more in [(0.2791, {}), (0.2248, karras), (0.1453, v), (0.0649, {**karras, **v})]:
+        yield loop("DPMSolverSinglestep", 10, None, mean, **low, **more)
+    for mean, more in [(0.2464, {}), (0.2925, karras), (0.1014, v), (0.1966, {**karras, **v})]:
+        yield loop("UniPCMultistep", 10, None, mean, **low, **more)
+    late = {"num_train_timesteps": 1100, "beta_start": 0.0001, "beta_end": 0.02}
+    for name, numbers in [
+        ("EulerDiscrete", [(10.0807, 0.0131), (0.0002, 2.2676e-06), (124.522995, 0.162139)]),
+        ("EulerAncestralDiscrete", [(152.3192, 0.1983), (108.4439, 0.1412)]),
+        ("HeunDiscrete", [(0.1233, 0.0002), (4.6934e-07, 6.1112e-10), (0.00015, 1.98695e-07)]),
+        ("KDPM2Discrete", [(20.4125, 0.0266), (4.6934e-07, 6.1112e-10)]),
+        ("KDPM2AncestralDiscrete", [(13979.9433, 18.2030), (331.8133, 0.4320)]),
+        ("LMSDiscrete", [(1006.388, 1.31), (0.0017, 2.2676e-06), (3812.9927, 4.9648)]),
+    ]:
+        for (total, mean), more in zip(numbers, [{}, v, karras]):
+            yield loop(name, 10, total, mean, rescaling=True, **late, **more)
+    yield loop("EDMEuler", 10, 34.1855, 0.044, num_train_timesteps=256)
+    edm = {"lower_order_final": False, **low}
+    for mean, more in [(0.0001, {}), (0.0080, thresholds), (0.0092, v)]:
+        yield loop("EDMDPMSolverMultistep", 10, None, mean, bare=True, **edm, **more)
+    yield loop("CMStochasticIterative", 1, 192.7614, 0.2510, num_train_timesteps=201)
 
 
 counts, spacings = [5, 10, 25, 50], ["linspace", "leading", "trailing"]
@@ -342,6 +467,23 @@ def cases():
         yield case("FlowMatchHeunDiscrete", steps, shift=3.0)
         yield case("CMStochasticIterative", steps, clip_denoised=False, s_noise=0.8, rho=5.0, sigma_data=0.7)
     yield case("CMStochasticIterative", 1)
+    # A single step, as distilled models take it.
+    for name in [*discrete, "DPMSolverSinglestep", "EDMEuler", "EDMDPMSolverMultistep", "FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete"]:
+        if name != "PNDM":
+            yield case(name, 1)
+            if name in discrete:
+                yield case(name, 1, timestep_spacing="trailing", **stable)
+    for steps in (7, 20):
+        for name, spacing in itertools.product(["DPMSolverMultistep", "UniPCMultistep", "EulerDiscrete", "EulerAncestralDiscrete"], spacings):
+            yield case(name, steps, rescale_betas_zero_snr=True, timestep_spacing=spacing, **stable)
+        for table in tables:
+            yield case("DPMSolverMultistep", steps, use_lu_lambdas=True, **table)
+            for final in ["zero", "sigma_min"]:
+                yield case("EulerDiscrete", steps, interpolation_type="log_linear", final_sigmas_type=final, **table)
+        yield case("EulerDiscrete", steps, interpolation_type="log_linear", timestep_spacing="trailing", use_karras_sigmas=True, **stable)
+        continuous = dict(timestep_type="continuous", prediction_type="v_prediction")
+        yield case("EulerDiscrete", steps, **continuous, **stable)
+        yield case("EulerDiscrete", steps, use_karras_sigmas=True, sigma_min=0.002, sigma_max=80.0, **continuous)
 
 
 def main():
@@ -361,7 +503,12 @@ def main():
     tensors = {
         "samples": np.array(samples), "precise": np.array(precise), "timesteps": np.concatenate(timesteps),
         "counts": np.array([len(times) for times in timesteps], dtype=np.int64)}
-    golden.save(options.out, tensors, {"seed": str(options.seed), "cases": kept, "diffusers": diffusers.__version__})
+    names = sorted({case["config"]["_class_name"] for case in kept})
+    metadata = {
+        "seed": str(options.seed), "cases": kept, "diffusers": diffusers.__version__,
+        "saved": {name: class_of(name)().to_json_string() for name in names},
+        "loops": [without_model(case, options.seed) for case in loops()]}
+    golden.save(options.out, tensors, metadata)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,16 @@ import Testing
     }
     guard configuration.schedule is DiscreteSchedule else { return configuration.schedule }
     if case .numbers(let betas) = entry.config["trained_betas"] { return DiscreteSchedule(variances: betas) }
+    if case .flag(true) = entry.config["rescale_betas_zero_snr"], entry.config["prediction_type"] == nil {
+      var plain = entry.config
+      plain["rescale_betas_zero_snr"] = nil
+      let base = schedule(Case(config: plain, steps: entry.steps, eta: nil, mu: nil), configuration)
+      let roots = (0...Int(base.timeRange.upperBound)).map { base.alpha(Double($0)) }
+      // √ᾱ moved and stretched to end at 0, where there is a trace of signal.
+      let moved = roots.map { ($0 - roots.last!) * (roots[0] / (roots[0] - roots.last!)) }.dropLast() + [1e-9]
+      let variances = zip([1] + moved, moved).map { 1 - ($1 / $0) * ($1 / $0) }
+      return DiscreteSchedule(variances: variances).ending(atAlpha: 0x1p-12)
+    }
     let count = Int(number("num_train_timesteps", 1000))
     let isLate = ["Heun", "KDPM2", "DPMSolverSDE"].contains { entry.className.hasPrefix($0) }
     let (first, last) = (number("beta_start", isLate ? 0.00085 : 1e-4), number("beta_end", isLate ? 0.012 : 0.02))
@@ -120,6 +130,14 @@ import Testing
         let state = total.squareRoot() * x
         let time = min(max(sigma, 1e-4), 100)
         return (sign * total.squareRoot() / (sigma * s)) * (model.denoise(state, at: time) - (s * s / total) * state)
+      }
+    }
+    if text("timestep_type") == "continuous" {
+      return { x, t in
+        // α of the variance-preserving path, and its v.
+        let (sigma, alpha) = (exp(4 * t), 1 / (exp(8 * t) + 1).squareRoot())
+        let data = model.denoise(x / alpha, at: sigma)
+        return (x - alpha * data) / sigma - sigma * alpha * data
       }
     }
     let isFlow = entry.className.hasPrefix("Flow") || kind == "flow_prediction"
@@ -202,5 +220,54 @@ import Testing
     #expect(found.precise < 1e-9, "\(found)")
     #expect(found.timesteps < 1e-6, "\(found)")
     if ProcessInfo.processInfo.environment["SCOREFIELD_PRINT"] != nil { print(className, found) }
+  }
+
+  /// A run of the package's own tests, whose model is `x t/(t + 1)`.
+  struct Loop: Decodable, Sendable, CustomStringConvertible {
+    let config: [String: Value]
+    let steps: Int
+    let sum, mean: Double
+    /// Sum and mean as they are published.
+    let published: [Double?]
+    /// Whether neither the start nor what the model is asked is scaled.
+    let bare: Bool?
+    /// Whether the published numbers are those of a loop that steps from the scaled input.
+    let rescaling: Bool?
+
+    var entry: Case { Case(config: config, steps: steps, eta: nil, mu: nil) }
+    var description: String { "\(entry.json), \(steps) steps" }
+  }
+
+  static let loops = Result { try Golden("schedulers").metadata("loops", as: [Loop].self) }
+
+  @Test("without a model, sums and means are those diffusers' own tests print", arguments: try loops.get())
+  func modelFree(_ loop: Loop) throws {
+    let seed = Int(try Golden("schedulers").metadata("seed", as: Int.self))
+    let sampler = try Self.configuration(loop.entry.json).sampler(steps: loop.steps)
+    let (shape, isBare) = ([4, 3, 8, 8], loop.bare == true)
+    let start = (Tensor((0..<768).map(Double.init), shape: [3, 8, 8, 4]) / 768).permuted(3, 0, 1, 2)
+    let noise = NoiseSource.given((1...loop.steps).map { SplitMix(seed: seed + $0).unit(shape) })
+    let run = sampler.sample(from: isBare ? start / sampler.startScale : start, noise: noise) { x, t in
+      let scale = isBare ? (exp(8 * t) + 0.25).squareRoot() : 1
+      return (scale * t / (t + 1)) * x
+    }
+    let (sum, mean) = (run.samples.abs().sum().item, run.samples.abs().mean().item)
+    #expect(abs(sum - loop.sum) < 1e-8 * loop.sum && abs(mean - loop.mean) < 1e-8 * loop.mean, "\(sum), \(mean)")
+    // DDPM's have other noise.
+    guard loop.rescaling != true, loop.entry.className != "DDPMScheduler" else { return }
+    for (found, expected) in zip([sum, mean], zip(loop.published, [1e-2, 1e-3])) {
+      if let published = expected.0 { #expect(abs(found - published) < expected.1, "\(found) for \(published)") }
+    }
+  }
+
+  @Test("what every class writes of its defaults is read, and means the defaults", arguments: classes)
+  func saved(_ className: String) throws {
+    let saved = try Golden("schedulers").metadata("saved", as: [String: String].self)
+    let text = try #require(saved[className])
+    let configuration = try Self.configuration(text)
+    #expect(configuration.unknownKeys.isEmpty)
+    let plain = try Self.configuration("{\"_class_name\": \"\(className)\"}")
+    let (sampler, expected) = (try configuration.sampler(steps: 10), try plain.sampler(steps: 10))
+    #expect(sampler.timesteps == expected.timesteps && sampler.noiseToSignal == expected.noiseToSignal)
   }
 }

@@ -98,9 +98,63 @@ import Testing
         #"{"_class_name": "LMSDiscreteScheduler", "trained_betas": [0.1, 1]}"#,
         "'trained_betas' = [2 entries] are no variances; use two or more numbers between 0 and 1"
       ),
+      (
+        #"{"_class_name": "LMSDiscreteScheduler", "trained_betas": [0.1, 0.2, 0.3]}"#,
+        "'trained_betas' = [3 entries] are not as many as 'num_train_timesteps', 1000; make them equal in number"
+      ),
+      (
+        #"{"_class_name": "DDIMScheduler", "beta_start": 1e999}"#,
+        "its 'beta_start' cannot be used (a number that does not fit); use the scheduler_config.json of a diffusers model"
+      ),
+      (
+        #"{"_class_name": "DDIMScheduler", "beta_start": -Infinity}"#,
+        "'beta_start' = -inf is no number that fits; use one from 1e-12 to 0.9999"
+      ),
+      (
+        #"{"_class_name": "DDIMScheduler", "beta_start": NaN}"#,
+        "'beta_start' = nan is no number that fits; use one from 1e-12 to 0.9999"
+      ),
     ])
   func refused(_ json: String, _ expected: String) {
     #expect(sentence(json) == "scheduler_config.json: \(expected)")
+  }
+
+  @Test(
+    "numbers that JSON has no word for may stand bare or as text, and words within texts stay",
+    arguments: ["-Infinity", "\"-Infinity\"", "\"-inf\""])
+  func infinite(_ text: String) throws {
+    let file = try DiffusersTests.configuration(
+      "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": \(text), \"a \\\" -Infinity\": [NaN, Infinity]}"
+    )
+    #expect(file.unknownKeys == ["a \" -Infinity"])
+    let plain = try DiffusersTests.configuration(#"{"_class_name": "DPMSolverMultistepScheduler"}"#)
+    #expect(try file.sampler(steps: 7).timesteps == plain.sampler(steps: 7).timesteps)
+  }
+
+  @Test("the largest share of noise is what some step just has room for, and a larger one is refused")
+  func largestEta() throws {
+    let file = try DiffusersTests.configuration(#"{"_class_name": "DDIMScheduler", "clip_sample": false}"#)
+    let largest = try #require(file.largestEta(steps: 20))
+    #expect(largest > 1 && largest < 2)
+    let start = SplitMix(seed: 3).unit(DiffusersTests.shape)
+    let run = try file.sampler(steps: 20, eta: largest).sample(from: start, noise: .seed(1)) { x, _ in 0.5 * x }
+    #expect(run.outcome == .converged)
+    let error = #expect(throws: ArrayFileError.self) { try file.sampler(steps: 20, eta: largest * 1.001) }
+    #expect(error?.problem.hasSuffix("is more noise than a step of 20 has room for") == true)
+    #expect(try DiffusersTests.configuration(#"{"_class_name": "PNDMScheduler"}"#).largestEta(steps: 20) == nil)
+  }
+
+  @Test(
+    "where a trace of signal stands in place of none, the model is asked at that level",
+    arguments: ["DPMSolverMultistep", "UniPCMultistep", "EulerDiscrete", "EulerAncestralDiscrete"])
+  func traceOfSignal(_ name: String) throws {
+    let file = try DiffusersTests.configuration(
+      "{\"_class_name\": \"\(name)Scheduler\", \"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"}")
+    let sampler = try file.sampler(steps: 10)
+    for (timestep, level) in zip(sampler.timesteps, sampler.noiseToSignal) {
+      #expect(abs(file.schedule.kernel(at: timestep).noiseToSignal / level - 1) < 1e-4, "at \(timestep)")
+    }
+    #expect(abs(file.schedule.alpha(sampler.timesteps[0]) * 4096 - 1) < 1e-6)
   }
 
   @Test(

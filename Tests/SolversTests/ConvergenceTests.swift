@@ -101,8 +101,7 @@ import Testing
 
   @Test("the pairs of Dormand–Prince and Bogacki–Shampine have their orders")
   func pairs() throws {
-    try Self.check(
-      .velocity("Dormand–Prince", 5, 6, .dormandPrince), .variancePreserving, steps: [10, 20, 40, 80])
+    try Self.check(SolverClaim.pairs[0], .variancePreserving, steps: [10, 20, 40, 80])
     try Self.check(
       .velocity("Bogacki–Shampine", 3, 3, .bogackiShampine), .variancePreserving, steps: [20, 40, 80, 160, 320])
   }

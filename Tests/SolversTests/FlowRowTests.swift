@@ -114,6 +114,76 @@ import Testing
     #expect(distance((last.alpha / first.alpha) * states[0] - last.alpha * noise, states[1000]) < 1e-9)
   }
 
+  @Test(
+    "Spec: C9.1a the flow of a Gaussian is what it is in closed form, at once and in two parts",
+    arguments: PlaneFlow.all)
+  func semigroup(_ world: PlaneFlow) throws {
+    let (mean, variances) = ([0.3, -0.2], [1.4, 0.5])
+    let field = GaussianMixtureDenoiser(
+      try GaussianMixture(
+        means: Tensor(rows: [mean]), standardDeviations: Tensor(rows: [variances.map { $0.squareRoot() }])),
+      on: world.schedule)
+    func flow(_ x: Tensor, _ from: Double, _ to: Double) -> Tensor {
+      let solver = Adaptive(.dormandPrince, StepController(rtol: 1e-14, atol: 1e-14, norm: .maximum))
+      return integrate(x, along: TimeGrid([from, to]), with: solver, in: ProbabilityFlow(field))
+    }
+    func exact(_ x: Tensor, _ from: Double, _ to: Double) -> Tensor {
+      let (a, b) = (world.schedule.kernel(at: from), world.schedule.kernel(at: to))
+      let stretch = variances.map {
+        ((b.alpha * b.alpha * $0 + b.sigma * b.sigma) / (a.alpha * a.alpha * $0 + a.sigma * a.sigma)).squareRoot()
+      }
+      return b.alpha * Tensor(rows: [mean]) + Tensor(rows: [stretch]) * (x - a.alpha * Tensor(rows: [mean]))
+    }
+    let middle = world.schedule.time(atHalfLogSNR: 0.2)
+    for (from, to) in [(world.from, world.to), (world.to, world.from)] {
+      let whole = exact(world.start, from, to)
+      let parts = flow(flow(world.start, from, middle), middle, to)
+      #expect(distance(exact(exact(world.start, from, middle), middle, to), whole) < 1e-12)
+      #expect(distance(flow(world.start, from, to), whole) < 1e-12 * max(1, whole.abs().max().item))
+      #expect(distance(parts, whole) < 1e-12 * max(1, whole.abs().max().item))
+    }
+  }
+
+  @Test(
+    "Spec: C9.4a the time of a half log-SNR is found again, and time falls with it, at 10,000 points",
+    arguments: ["vp", "flow", "edm", "trig", "subvp", "ve", "ve-geometric"])
+  func inverse(_ name: String) throws {
+    let schedule = try ScheduleDescription(name).schedule()
+    let range = schedule.timeRange
+    let times = (0..<10_000).map { i in
+      let share = (Double(i) + 0.5) / 10_000
+      // Densely near the data on a schedule whose time is its noise level.
+      return range.lowerBound > 0 && name != "flow" && name != "trig"
+        ? range.lowerBound * pow(range.upperBound / range.lowerBound, share)
+        : range.lowerBound + share * (range.upperBound - range.lowerBound)
+    }
+    let lambdas = times.map { schedule.kernel(at: $0).halfLogSNR }
+    #expect(zip(lambdas, lambdas.dropFirst()).allSatisfy { $0 > $1 })
+    let worst = zip(times, lambdas).map { abs(schedule.time(atHalfLogSNR: $1) - $0) }.max()!
+    #expect(worst < 1e-12 * max(1, range.upperBound), "\(worst)")
+  }
+
+  @Test(
+    "Spec: C9.4a between the steps of a table the time of a half log-SNR is found again",
+    arguments: ["scaled-linear", "ddpm-linear", "ddpm-cosine"])
+  func tabulatedInverse(_ name: String) throws {
+    let schedule = try ScheduleDescription(name).schedule()
+    let times = (0..<10_000).map { 999 * (Double($0) + 0.5) / 10_000 }
+    let lambdas = times.map { schedule.kernel(at: $0).halfLogSNR }
+    #expect(zip(lambdas, lambdas.dropFirst()).allSatisfy { $0 > $1 })
+    #expect(zip(times, lambdas).allSatisfy { abs(schedule.time(atHalfLogSNR: $1) - $0) < 1e-8 })
+  }
+
+  @Test("Spec: C9.4a a trajectory is the same curve whether it is solved in time or in λ", arguments: PlaneFlow.all)
+  func invariance(_ world: PlaneFlow) {
+    let (fine, every) = (world.halfLogSNRGrid(800), 80)
+    let inLambda = Trajectory(
+      from: world.start, along: fine, with: HalfLogSNRRungeKutta(RungeKutta.rk4.tableau), in: world.denoiser
+    ).map(\.state)
+    let coarse = TimeGrid(stride(from: 0, through: 800, by: every).map { fine.times[$0] })
+    for (i, state) in world.states(coarse).enumerated() { #expect(distance(state, inLambda[i * every]) < 1e-9) }
+  }
+
   @Test("Spec: C9.4a equal steps in λ are a geometric grid on edm, and t (1 − t) Δλ long on flow")
   func grids() {
     let times = PlaneFlow.edm.halfLogSNRGrid(20).times

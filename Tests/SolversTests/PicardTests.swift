@@ -156,6 +156,59 @@ import Testing
     }
   }
 
+  @Test("Spec: C9.8a all iterates are within (L T)^k/k! of the end they come to, for a flow whose L is known")
+  func lipschitz() {
+    let (rate, n) = (3.0, 60)
+    let grid = TimeGrid((0...n).map { 2 - Double($0) / Double(n) })
+    let (start, field) = (Tensor(rows: [[1]]), Growth(rate: rate))
+    let sequential = Trajectory(from: start, along: grid, with: .euler, in: ProbabilityFlow(field)).map(\.state)
+    let first = sequential.map { distance($0, start) }.max()!
+    var (k, bound) = (0, first)
+    for round in PicardIteration(
+      from: start, along: grid, with: .euler, in: field, window: n, settling: .squaredDistance(-1))
+    {
+      k += 1
+      guard k <= 14 else { break }
+      bound *= rate / Double(k)
+      let deviation = zip(round.states, sequential[round.first...]).map(distance).max()!
+      #expect(deviation <= bound + 1e-13, "round \(k): \(deviation), \(bound)")
+      // It says something.
+      #expect(k > 6 || deviation > 0.02 * bound, "round \(k): \(deviation), \(bound)")
+    }
+  }
+
+  @Test(
+    "Spec: C9.8a C9.8b E19 every round's window is the serial sum of increments, and slides as the algorithm's",
+    arguments: [(8, 1e-4), (16, 1e-6), (64, 1e-6)])
+  func trace(window: Int, bound: Double) {
+    let world = PlaneFlow.flow
+    let (grid, flow) = (world.timeGrid(64), ProbabilityFlow(world.denoiser))
+    var states = Array(repeating: world.start, count: 65)
+    var first = 0
+    for round in PicardIteration(
+      from: world.start, along: grid, with: .euler, in: world.denoiser, window: window,
+      settling: .squaredDistance(bound))
+    {
+      let width = min(window, 64 - first)
+      #expect(round.first == first && round.states.count == width + 1 && round.evaluations == width)
+      var sums = [states[first]]
+      for j in first..<first + width {
+        let h = grid.times[j + 1] - grid.times[j]
+        sums.append(sums[j - first] + h * flow.velocity(states[j], at: grid.times[j]))
+      }
+      for (found, sum) in zip(round.states, sums) { #expect(distance(found, sum) < 1e-12) }
+      let moved = (1..<width).first { (sums[$0] - states[first + $0]).squared().sum().item > bound }
+      #expect(round.settled == moved ?? width)
+      states.replaceSubrange(first...first + width, with: sums)
+      // What comes into the window begins where its end is.
+      for r in (first + width + 1)..<max(first + width + 1, min(65, first + width + 1 + round.settled)) {
+        states[r] = sums[width]
+      }
+      first += round.settled
+    }
+    #expect(first == 64)
+  }
+
   @Test("Spec: C9.8b deviations fall with the tolerance, and windows wider than the grid do no harm")
   func monotone() {
     let world = PlaneFlow.flow

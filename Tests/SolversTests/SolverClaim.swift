@@ -67,7 +67,18 @@ struct SolverClaim: Sendable, CustomStringConvertible {
 
   static let ddim = denoiser("ddim", 1, 1, .ddim, "Song et al. 2021, arXiv:2010.02502")
 
-  /// Every deterministic method; laws and the guide's table run over this list.
+  /// Embedded pairs, whose steps here are those of the grid.
+  static let pairs: [SolverClaim] = {
+    var dopri5 = velocity("dopri5", 5, 6, .dormandPrince, "Dormand & Prince 1980")
+    // Rounding is near.
+    dopri5.firstSteps = 15
+    return [
+      dopri5, .denoiser("dpm-solver-12", 2, 2, .dpmSolver12, "Lu et al. 2022, arXiv:2206.00927"),
+      .denoiser("dpm-solver-23", 3, 3, .dpmSolver23, "Lu et al. 2022, arXiv:2206.00927"),
+    ]
+  }()
+
+  /// Every deterministic method of fixed steps; laws and the guide's table run over this list.
   static let all: [SolverClaim] = [
     .velocity("euler", 1, 1, .euler, "Euler's method in time"),
     .ddim,
@@ -110,27 +121,26 @@ struct SolverClaim: Sendable, CustomStringConvertible {
   ]
 
   /// Variants beside them, which the same laws hold for.
-  static let variants: [SolverClaim] = [
-    .denoiser("deis-1 in λ", 2, 1, .deis(1, in: .halfLogSNR)),
-    .denoiser("deis-2 in λ", 3, 1, .deis(2, in: .halfLogSNR, start: .singleStep)),
-    .denoiser("deis-3 in κ", 4, 1, .deis(3, in: .noiseToSignal, start: .singleStep)),
-    .denoiser(
-      "data Adams–Bashforth of degree 3", 4, 1, ExponentialAdamsBashforth(.data, degree: 3, start: .singleStep)
-    ).finer,
-    .denoiser(
-      "data Adams–Bashforth of degree 2 in time", 3, 1,
-      ExponentialAdamsBashforth(.data, degree: 2, in: .time, start: .singleStep)),
-    .denoiser("dpm-solver-2, γ = 1/4", 2, 2, .dpmSolver2(node: 0.25)),
-    .denoiser("dpm-solver-2, γ = 1/2", 2, 2, .dpmSolver2(node: 0.5)),
-    .denoiser("dpm-solver-2, γ = 1", 2, 2, .dpmSolver2(node: 1)),
-    .denoiser("dpm-solver++-2m, exact", 2, 1, .dpmSolverPlusPlus2MExact).finer,
-    .denoiser("dpm-solver++-2s, r = 1/4", 2, 2, .dpmSolverPlusPlus2S(node: 0.25)),
-    .denoiser("unipc-3, single-step start", 4, 1, UniPC(3, start: .singleStep)).finer.finer,
-    .denoiser("unipc-2, B₁", 3, 1, UniPC(2, slopeWeight: .h)),
-    .denoiser("unipc-3 of the noise, B₁", 3, 1, UniPC(3, .noise, slopeWeight: .h)),
-    .denoiser("exponential Heun of the data", 2, 2, ExponentialHeun(.data)),
-    .denoiser("bdia, γ = 1/2", 1, 1, BDIA(weight: 0.5)).finer.towardsTheDataOnly,
-    .denoiser("dpm-solver-12", 2, 2, .dpmSolver12),
-    .denoiser("dpm-solver-23", 3, 3, .dpmSolver23),
-  ]
+  static let variants: [SolverClaim] =
+    [
+      .denoiser("deis-1 in λ", 2, 1, .deis(1, in: .halfLogSNR)),
+      .denoiser("deis-2 in λ", 3, 1, .deis(2, in: .halfLogSNR, start: .singleStep)),
+      .denoiser("deis-3 in κ", 4, 1, .deis(3, in: .noiseToSignal, start: .singleStep)),
+      .denoiser(
+        "data Adams–Bashforth of degree 3", 4, 1, ExponentialAdamsBashforth(.data, degree: 3, start: .singleStep)
+      ).finer,
+      .denoiser(
+        "data Adams–Bashforth of degree 2 in time", 3, 1,
+        ExponentialAdamsBashforth(.data, degree: 2, in: .time, start: .singleStep)),
+      .denoiser("dpm-solver-2, γ = 1/4", 2, 2, .dpmSolver2(node: 0.25)),
+      .denoiser("dpm-solver-2, γ = 1/2", 2, 2, .dpmSolver2(node: 0.5)),
+      .denoiser("dpm-solver-2, γ = 1", 2, 2, .dpmSolver2(node: 1)),
+      .denoiser("dpm-solver++-2m, exact", 2, 1, .dpmSolverPlusPlus2MExact).finer,
+      .denoiser("dpm-solver++-2s, r = 1/4", 2, 2, .dpmSolverPlusPlus2S(node: 0.25)),
+      .denoiser("unipc-3, single-step start", 4, 1, UniPC(3, start: .singleStep)).finer.finer,
+      .denoiser("unipc-2, B₁", 3, 1, UniPC(2, slopeWeight: .h)),
+      .denoiser("unipc-3 of the noise, B₁", 3, 1, UniPC(3, .noise, slopeWeight: .h)),
+      .denoiser("exponential Heun of the data", 2, 2, ExponentialHeun(.data)),
+      .denoiser("bdia, γ = 1/2", 1, 1, BDIA(weight: 0.5)).finer.towardsTheDataOnly,
+    ] + pairs.dropFirst()
 }

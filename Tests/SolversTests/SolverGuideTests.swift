@@ -8,7 +8,7 @@ import Testing
   /// The table of methods without chance, as it should stand in the guide.
   static func table() throws -> String {
     let flow = LineFlow.mixture(on: .variancePreserving)
-    let rows = try SolverClaim.all.map { claim in
+    let rows = try (SolverClaim.all + SolverClaim.pairs).map { claim in
       let steps = [8, 16].map { $0 * claim.firstSteps }
       let errors = try ConvergenceTests.errors(of: claim, on: flow, .halfLogSNR, steps: steps).all
       let order = String(format: "%.1f", observedOrder(errors))

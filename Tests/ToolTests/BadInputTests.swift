@@ -381,8 +381,8 @@ import Testing
       name: "zero steps", status: 64, line: "--steps: 0 is no count of steps; give a number from 1 to 1000000",
       options: ["--steps": "0"], command: "sample"),
     Kind(
-      name: "a sampler that runs backwards", status: 64,
-      line: "--from: 1.0 is not after --to 2.0; run from the noise down to the data",
+      name: "a way up to the noise from nowhere", status: 64,
+      line: "--start: is missing, and the way up to the noise starts from data; give the states at --from",
       options: ["--from": "1", "--to": "2"],
       command: "sample"),
     Kind(

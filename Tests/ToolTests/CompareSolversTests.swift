@@ -10,8 +10,9 @@ import Testing
   struct Report: Decodable {
     struct Row: Decodable {
       let solver: String
-      let steps, evaluations: Int
-      let error, order: Double?
+      let steps: Int?
+      let evaluations: Int
+      let tolerance, error, order: Double?
     }
     let rows: [Row]
     let samples, dimension, reference_evaluations, network_evaluations: Int
@@ -35,12 +36,19 @@ import Testing
       ])
       #expect(answer.status == 0, "\(answer.messages)")
       let report: Report = try answer.json()
-      #expect(Set(report.rows.map(\.solver)) == Set(SamplerInput.fixedSteps))
+      #expect(Set(report.rows.map(\.solver)) == Set(SamplerInput.fixedSteps + SamplerInput.adaptive))
       #expect(report.samples == 8 && report.dimension == 2 && report.tolerance == 1e-10)
       for name in SamplerInput.fixedSteps {
         let own = report.rows.filter { $0.solver == name }
         #expect(own.count == 2 && own[0].evaluations <= 16 && own[1].evaluations <= 64, "\(name)")
         #expect(own[1].evaluations > 56 && own[1].error! < 0.6 * own[0].error!, "\(name): \(own)")
+      }
+      for name in SamplerInput.adaptive {
+        let own = report.rows.filter { $0.solver == name }
+        #expect(own.count > 1 && own.allSatisfy { $0.steps == nil && $0.evaluations <= 64 }, "\(name): \(own)")
+        #expect(
+          zip(own, own.dropFirst()).allSatisfy { $0.tolerance! > $1.tolerance! && $0.evaluations < $1.evaluations })
+        #expect(own.last!.error! < 0.5 * own[0].error!, "\(name): \(own)")
       }
       // By the library.
       let field = GaussianMixtureDenoiser(
@@ -68,7 +76,14 @@ import Testing
     arguments: [
       (["--nfe", "8,4"], "--nfe: '8,4' does not list rising counts of evaluations; give some such as 6,12,24"),
       (["--nfe", "x"], "--nfe: 'x' does not list rising counts of evaluations; "),
-      (["--solvers", "dopri5"], "--solvers: has none of fixed steps, or one that chooses them; leave it out for all"),
+      (["--solvers", ""], "--solvers: names none; leave it out for all"),
+      (
+        ["--solvers", "ddim ddpm"],
+        "--solvers: 'ddpm' draws noise, and its samples do not end where the flow does; name solvers without noise, or leave it "
+          + "out for all"
+      ),
+      (["--solvers", "ddim:eta=1"], "--solvers: 'ddim:eta=1' draws noise, "),
+      (["--solvers", "edm-heun edm-heun:churn=4"], "--solvers: 'edm-heun:churn=4' draws noise, "),
       (["--solvers", "magic"], "--solver: 'magic' is no sampler; "),
       (["--count", "0"], "--count: 0 is no count of samples; give a number from 1 to 1000000"),
     ] as [([String], String)])

@@ -119,6 +119,12 @@ import Testing
         #expect(zip(close, expected).allSatisfy { abs($0 - $1) < 1e-2 })
         #expect(try run(solver, "--parallel", "30").0.rounds! <= report.rounds!)
       }
+      let words = try tool.run([
+        "sample", "--model", "m.json", "--schedule", "vp", "--steps", "30", "--start", "x.npy", "--out", "s.npy",
+        "--parallel", "30",
+      ])
+      let report = try run("ddim", "--parallel", "30").0
+      #expect(words.output == "3 samples in s.npy, \(report.nfe) evaluations in \(report.rounds!) rounds\n")
     }
   }
 
@@ -202,6 +208,201 @@ import Testing
         ])
         #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
       }
+    }
+  }
+
+  @Test("more fresh noise than a step has room for is refused with the largest share, and that is taken")
+  func tooMuchNoise() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      try tool.put(Array(#"{"_class_name":"DDIMScheduler","clip_sample":false}"#.utf8), at: "ddim.json")
+      let call = ["sample", "--model", "one.json", "--count", "2", "--steps", "20", "--out", "s.npy"]
+      for (options, message, most) in [
+        (
+          ["--schedule", "vp", "--solver", "ddim:eta=3"],
+          "--solver: eta 3.0 is more noise than a step of this grid has room for; write ddim:eta=1.273 at most, or take fewer "
+            + "steps", ["--schedule", "vp", "--solver", "ddim:eta=1.273"]
+        ),
+        (
+          ["--scheduler", "ddim.json", "--eta", "3"],
+          "--eta: 3.0 is more noise than a step has room for; give a number from 0 to 1.001",
+          ["--scheduler", "ddim.json", "--eta", "1.001"]
+        ),
+      ] {
+        let refused = try tool.run(call + options)
+        #expect(refused.status == 64 && refused.messages == "scorefield: \(message)\n", "\(refused.messages)")
+        #expect(try !tool.names().contains("s.npy"))
+        #expect(try tool.run(call + most).status == 0)
+        #expect(Tensor(try NPYFile(tool.path("s.npy")).array).isFinite().all())
+        _ = try FileManager.default.removeItem(atPath: tool.path("s.npy"))
+      }
+    }
+  }
+
+  @Test("samples that are no numbers are written, are the outcome, and are warned of")
+  func noNumbers() throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      let call = [
+        "sample", "--model", "one.json", "--schedule", "vp", "--solver", "annealed-langevin:size=1e9,count=40",
+        "--steps",
+        "20", "--count", "2", "--out", "s.npy",
+      ]
+      let words = try tool.run(call)
+      #expect(words.status == 0 && words.output == "2 samples in s.npy, 841 evaluations\n", "\(words.output)")
+      #expect(
+        words.messages
+          == "scorefield: warning: the samples in s.npy hold NaN or infinity; take more steps, or another solver\n")
+      let answer = try tool.run(call + ["--json"])
+      let report: Report = try answer.json()
+      #expect(report.outcome == "notFinite" && answer.messages == words.messages)
+    }
+  }
+
+  @Test(
+    "a solver without noise goes from the data up to the noise and back to where it came from",
+    arguments: [
+      ("ddim", 0.05), ("euler", 0.1), ("dopri5:rtol=1e-9,atol=1e-9", 1e-7), ("dpm-solver++-3m", 1e-3), ("rk4", 1e-5),
+      ("dpm-solver-23:rtol=1e-6,atol=1e-6", 1e-4), ("bdia", 1e-3), ("belm", 0.05), ("unipc-3", 1e-3), ("pndm", 1e-3),
+    ])
+  func encoding(solver: String, error: Double) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(
+        Array(#"{"weights":[0.5,0.5],"means":[[-1,0.5],[1,-0.5]],"stds":[0.4,0.5]}"#.utf8), at: "two.json")
+      try tool.put([1.2, -0.1, -0.6, 0.3, 0.2, 0.1], shape: [3, 2], at: "x.npy")
+      func run(_ start: String, _ end: String, _ from: String, _ to: String) throws -> Tensor {
+        let answer = try tool.run([
+          "sample", "--model", "two.json", "--schedule", "vp", "--solver", solver, "--start", start, "--from", from,
+          "--to", to, "--steps", "400", "--out", end, "--no-final-denoise",
+        ])
+        #expect(answer.status == 0, "\(answer.messages)")
+        return Tensor(try NPYFile(tool.path(end)).array)
+      }
+      let latent = try run("x.npy", "z.npy", "0.001", "1")
+      let exact = try tool.run([
+        "likelihood", "--model", "two.json", "--schedule", "vp", "--samples", "x.npy", "--from", "0.001", "--out",
+        "l.safetensors", "--solver", "dopri5:rtol=1e-9,atol=1e-9",
+      ])
+      #expect(exact.status == 0, "\(exact.messages)")
+      let truth = Tensor(try tool.arrays(in: "l.safetensors").array(named: "latent"))
+      #expect((latent - truth).abs().max().item < error)
+      #expect(
+        (try run("z.npy", "y.npy", "1", "0.001") - Tensor(rows: [[1.2, -0.1], [-0.6, 0.3], [0.2, 0.1]])).abs().max()
+          .item < error)
+    }
+  }
+
+  @Test(
+    "the way up to the noise is refused to what draws noise, and without states to start from",
+    arguments: [
+      (
+        ["--solver", "ddpm", "--start", "x.npy"],
+        "--solver: 'ddpm' draws noise, and has no way from the data up to the noise; use one without noise such as ddim, or "
+          + "run from the noise down to the data"
+      ),
+      (
+        ["--solver", "edm-heun:churn=4", "--start", "x.npy"],
+        "--solver: 'edm-heun' draws noise, and has no way from the data up to the noise; use one without noise such as ddim, "
+          + "or run from the noise down to the data"
+      ),
+      (
+        ["--count", "3"],
+        "--start: is missing, and the way up to the noise starts from data; give the states at --from"
+      ),
+    ])
+  func encodingRefusals(options: [String], message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      try tool.put([1.2, -0.1], shape: [2, 1], at: "x.npy")
+      let answer = try tool.run(
+        ["sample", "--model", "one.json", "--schedule", "vp", "--from", "0.001", "--to", "1", "--out", "s.npy"]
+          + options)
+      #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
+    }
+  }
+
+  @Test("estimates are kept in a range, and guidance goes beyond a class, as the library does")
+  func wrapped() throws {
+    try Tool.inTemporaryFolder { tool in
+      let data: [Double] = [1, 0, -1, 0.5, 0, -1, 0.5, 0.5]
+      try tool.put(data, shape: [4, 2], at: "points.npy")
+      try tool.put(levels([0, 1, 1, 0], shape: [4]), at: "labels.npy")
+      try tool.put([0.3, -0.2, 1.1, 0.4], shape: [2, 2], at: "x.npy")
+      func run(_ more: String...) throws -> (samples: Tensor, report: Report) {
+        let answer = try tool.run(
+          [
+            "sample", "--model", "points.npy", "--schedule", "vp", "--start", "x.npy", "--steps", "15", "--out",
+            "s.npy",
+            "--json",
+          ] + more)
+        #expect(answer.status == 0, "\(answer.messages)")
+        return (Tensor(try NPYFile(tool.path("s.npy")).array), try answer.json())
+      }
+      let schedule: any NoiseSchedule = .variancePreserving
+      let all = EmpiricalDenoiser(data: Tensor(data, shape: [4, 2]), on: schedule)
+      let one = EmpiricalDenoiser(data: Tensor(rows: [[-1, 0.5], [0, -1]]), on: schedule)
+      let start = Tensor(rows: [[0.3, -0.2], [1.1, 0.4]])
+      func truth(_ model: any Denoiser) -> Tensor {
+        let grid = TimeGrid.uniformHalfLogSNR(15, over: schedule, from: 1, to: 1e-3)
+        return sample(model, from: start, along: grid, with: .ddim).samples
+      }
+      expectClose(
+        try run("--threshold", "fixed:magnitude=0.6").samples,
+        truth(ThresholdedDenoiser(all, .fixed, magnitude: 0.6)), within: 1e-12)
+      expectClose(
+        try run("--threshold", "dynamic:quantile=0.3,magnitude=0.6").samples,
+        truth(ThresholdedDenoiser(all, .dynamic(quantile: 0.3), magnitude: 0.6)), within: 1e-12)
+      let guided = try run("--labels", "labels.npy", "--class", "1", "--guidance", "1.7")
+      expectClose(guided.samples, truth(ClassifierFreeGuidance(one, over: all, scale: 1.7)), within: 1e-12)
+      #expect(guided.report.nfe == 16 && guided.report.network_evaluations == 32)
+    }
+  }
+
+  @Test(
+    "thresholds and guidance that cannot be are said",
+    arguments: [
+      (["--threshold", "soft"], "--threshold: 'soft' is no threshold; use fixed or dynamic:quantile=0.995"),
+      (
+        ["--threshold", "dynamic:quantile=2"],
+        "--threshold: quantile 2.0 is outside 0…1; write dynamic:quantile=0.995"
+      ),
+      (
+        ["--threshold", "fixed:magnitude=0"],
+        "--threshold: magnitude 0.0 is not positive; write fixed:magnitude=1"
+      ),
+      (
+        ["--guidance", "2"],
+        "--guidance: has nothing to go by without --class or --condition; give one of them"
+      ),
+    ])
+  func wrappedRefusals(options: [String], message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      let answer = try tool.run(
+        ["sample", "--model", "one.json", "--schedule", "vp", "--count", "2", "--out", "s.npy"] + options)
+      #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
+    }
+  }
+
+  @Test(
+    "every class of scheduler takes a single step where diffusers does", arguments: SchedulerConfiguration.classNames)
+  func singleStep(_ name: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(
+        Array(#"{"weights":[0.5,0.5],"means":[[-1,0.5],[1,-0.5]],"stds":[0.4,0.5]}"#.utf8), at: "two.json")
+      try tool.put(Array("{\"_class_name\":\"\(name)\"}".utf8), at: "scheduler.json")
+      let answer = try tool.run([
+        "sample", "--model", "two.json", "--scheduler", "scheduler.json", "--steps", "1", "--count", "3", "--out",
+        "s.npy",
+        "--json",
+      ])
+      guard name != "PNDMScheduler" else {
+        #expect(answer.status == 65 && answer.messages.contains("does not go 1 steps"), "\(answer.messages)")
+        return
+      }
+      #expect(answer.status == 0, "\(answer.messages)")
+      let report: Report = try answer.json()
+      #expect(report.outcome == "converged" && report.nfe == 1)
     }
   }
 
@@ -319,7 +520,7 @@ import Testing
       (["--grid", "uniform-time"], 64, "--grid: has no place beside --scheduler; leave one of them out"),
       (
         ["--grid", "scheduler", "--solver", "ddim", "--eta", "1"], 64,
-        "--eta: has no place beside --scheduler; leave one of them out"
+        "--eta: is for the file's own solver, which --solver replaces; leave it out, or write --solver ddim:eta=1.0"
       ),
       (
         ["--grid", "scheduler", "--solver", "ddim", "--steps", "1"], 64,
@@ -330,7 +531,7 @@ import Testing
         "good.json: has no levels that mu 1.0 could shift; use one from 0.1 to 10 where 'use_dynamic_shifting' is true, and "
           + "none elsewhere"
       ),
-      (["--eta=-1"], 65, "good.json: eta -1.0 is no share of noise; use 0 or a positive number"),
+      (["--eta=-1"], 64, "--eta: -1.0 is no share of noise; give a number from 0 to 1.0"),
       (["--scheduler", "none.json"], 66, "none.json: "),
       (
         ["--scheduler", "bad.json"], 65,

@@ -7,7 +7,8 @@ struct CompareSolversCommand: ParsableCommand {
     commandName: "compare-solvers",
     abstract: "How far solvers are from the flow's own end, over evaluations of the model.",
     discussion: """
-      Every solver runs from the same states in so many steps that it asks the model no more often than is allowed; its error is the \
+      Every solver runs from the same states in so many steps that it asks the model no more often than is allowed, and those that \
+      choose their steps at ever smaller tolerances until they ask more often; its error is the \
       root mean square of the distance, per number, from the end that an adaptive method of order five finds. The folder of --out gets \
       the page with the chart (.html), the table (.csv) and the figures (.json).
       """)
@@ -15,7 +16,7 @@ struct CompareSolversCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var choice: ModelOptions
 
-  @Option(help: "Solvers, divided by spaces (default: all of fixed steps).")
+  @Option(help: "Solvers, divided by spaces (default: all without noise).")
   var solvers: String?
 
   @Option(help: "The statistics of the model, for dpm-solver-v3 (.safetensors, from 'solver-statistics').")
@@ -42,12 +43,16 @@ struct CompareSolversCommand: ParsableCommand {
   @Option(help: "The folder for the page, the table and the figures.")
   var out: String?
 
-  /// The error of a solver in so many steps.
+  /// The error of a solver in so many steps, or at a tolerance.
   struct Row: Encodable {
     let solver: String
-    let steps, evaluations: Int
+    /// Of those that do not choose them.
+    let steps: Int?
+    /// `rtol`, of those that choose their steps.
+    let tolerance: Double?
+    let evaluations: Int
     let error: Double?
-    /// From the row before: the slope of the error in the length of a step.
+    /// From the row before: the slope of the error in the length of a step, or in one over the evaluations.
     let order: Double?
     let seconds: Double
   }
@@ -75,7 +80,7 @@ struct CompareSolversCommand: ParsableCommand {
     let budgets = try budgets()
     let names =
       solvers.map { $0.split(separator: " ").map(String.init) }
-      ?? SamplerInput.fixedSteps + (statistics == nil ? [] : SamplerInput.informed)
+      ?? SamplerInput.fixedSteps + SamplerInput.adaptive + (statistics == nil ? [] : SamplerInput.informed)
     var ways = try names.map { (name) throws(Failure) in try SamplerInput(name) }
     for way in ways { try way.checkStatistics(given: statistics) }
     guard statistics == nil || ways.contains(where: \.needsStatistics) else {
@@ -83,9 +88,13 @@ struct CompareSolversCommand: ParsableCommand {
         "--statistics", "none of the solvers has a use for them",
         repair: "leave --statistics out, or use dpm-solver-v3-2")
     }
-    guard !ways.isEmpty, ways.allSatisfy(\.hasFixedSteps) else {
+    guard !ways.isEmpty else {
+      throw Failure.option("--solvers", "names none", repair: "leave it out for all")
+    }
+    if let noisy = zip(names, ways).first(where: \.1.isNoisy) {
       throw Failure.option(
-        "--solvers", "has none of fixed steps, or one that chooses them", repair: "leave it out for all")
+        "--solvers", "'\(noisy.0)' draws noise, and its samples do not end where the flow does",
+        repair: "name solvers without noise, or leave it out for all")
     }
     let source = try ModelInput(choice)
     let schedule = source.schedule
@@ -112,7 +121,8 @@ struct CompareSolversCommand: ParsableCommand {
 
     let clock = ContinuousClock()
     let begin = clock.now
-    let progress = Progress("compare-solvers", total: ways.count * budgets.count + 1)
+    let total = ways.count * budgets.count + 1
+    let progress = Progress("compare-solvers", total: total)
     let times = { (steps: Int) throws(Failure) in
       try spread.grid(steps, over: schedule.schedule, from: from, to: to)
     }
@@ -122,7 +132,36 @@ struct CompareSolversCommand: ParsableCommand {
     var evaluations = reference.evaluations
     progress.show(1)
     var rows: [Row] = []
+    func error(of run: SampleRun) -> Double {
+      (run.samples - reference.samples).to(.float64).squared().mean().item.squareRoot()
+    }
+    func order(_ last: Double?, _ error: Double, _ ratio: Double) -> Double? {
+      guard let last, error > 0, last > 0, error.isFinite, ratio > 1 else { return nil }
+      return .log(last / error) / .log(ratio)
+    }
     for (name, way) in zip(names, ways) {
+      guard way.hasFixedSteps else {
+        var before: Row?
+        for way in way.sweep {
+          progress.show(min(rows.count, total - 2) + 1, note: name)
+          let moment = clock.now
+          let run = way.run(model.denoiser, from: start, along: try times(1), finalDenoise: false, keepingPath: false)
+          let seconds = (clock.now - moment).seconds
+          evaluations += run.evaluations
+          guard run.outcome == .converged, run.evaluations <= budgets[budgets.count - 1] else { break }
+          // A smaller tolerance that takes the same steps says nothing more.
+          guard run.evaluations > before?.evaluations ?? 0 else { continue }
+          let error = error(of: run)
+          let row = Row(
+            solver: name, steps: nil, tolerance: way.tolerance, evaluations: run.evaluations,
+            error: numbers([error])[0],
+            order: order(before?.error, error, Double(run.evaluations) / Double(before?.evaluations ?? 1)),
+            seconds: seconds)
+          rows.append(row)
+          before = row
+        }
+        continue
+      }
       // What a step costs once a method is on its way, and what it costs to get there.
       func cost(_ steps: Int) throws -> Int {
         let one = start[..<1]
@@ -135,21 +174,17 @@ struct CompareSolversCommand: ParsableCommand {
       var before: Row?
       for budget in budgets {
         let steps = (budget - (few - 4 * perStep)) / perStep
-        progress.show(rows.count + 1, note: name)
+        progress.show(min(rows.count, total - 2) + 1, note: name)
         guard steps > 0 else { continue }
         let moment = clock.now
         let run = way.run(
           model.denoiser, from: start, along: try times(steps), finalDenoise: false, keepingPath: false)
         let seconds = (clock.now - moment).seconds
         evaluations += run.evaluations
-        let error = (run.samples - reference.samples).to(.float64).squared().mean().item.squareRoot()
-        var order: Double?
-        if let last = before?.error, error > 0, last > 0, error.isFinite, let other = before {
-          order = .log(last / error) / .log(Double(steps) / Double(other.steps))
-        }
+        let error = error(of: run)
         let row = Row(
-          solver: name, steps: steps, evaluations: run.evaluations, error: numbers([error])[0], order: order,
-          seconds: seconds)
+          solver: name, steps: steps, tolerance: nil, evaluations: run.evaluations, error: numbers([error])[0],
+          order: order(before?.error, error, Double(steps) / Double(before?.steps ?? 1)), seconds: seconds)
         rows.append(row)
         before = row
       }
@@ -168,19 +203,18 @@ struct CompareSolversCommand: ParsableCommand {
       try Terminal.answer(json)
     } else {
       try Terminal.answer(Table(rows: Self.wide(rows, budgets)).text)
-      if reference.outcome != .converged {
-        try Terminal.answer("the reference did not settle: \(reference.outcome.rawValue)")
-      }
       if let out { try Terminal.answer("\(out)/solvers.html has the chart") }
     }
+    reference.outcome.warn(of: "the reference's ends")
   }
 
   /// Every number, a line each.
   private static func lines(_ rows: [Row]) -> [[String]] {
-    [["solver", "steps", "evaluations", "error", "order", "seconds"]]
+    [["solver", "steps", "tolerance", "evaluations", "error", "order", "seconds"]]
       + rows.map {
         [
-          $0.solver, "\($0.steps)", "\($0.evaluations)", $0.error.map { significant($0, 4) } ?? "",
+          $0.solver, $0.steps.map { "\($0)" } ?? "", $0.tolerance.map { significant($0, 2) } ?? "", "\($0.evaluations)",
+          $0.error.map { significant($0, 4) } ?? "",
           $0.order.map { fixed($0, 2) } ?? "", significant($0.seconds, 3),
         ]
       }

@@ -224,14 +224,12 @@ struct GuideCommand: ParsableCommand {
       try Terminal.answer(
         "mean loss of \(first.batch) samples \(significant(finalLoss, 4))"
           + (means.count > 1 ? ", at the first guided step \(significant(means[0], 4))" : "") + ", by \(picked)")
-      if found.outcome != .converged {
-        try Terminal.answer("a sample or a gradient was no number: \(found.outcome.rawValue)")
-      }
       if !settling.isSettled {
         try Terminal.answer(
           "systems of the spread did not settle: \(significant(settling.worst ?? .nan, 2)) of one was left")
       }
     }
+    found.outcome.warn(of: "the samples or their losses")
   }
 
   /// The checks that need nothing but the options.

@@ -237,10 +237,8 @@ struct LikelihoodCommand: ParsableCommand {
       if let share = proofs.share {
         try Terminal.answer("\(fixed(100 * share, 1)) % of the traces on the way are proven to be the data's")
       }
-      if outcome != .converged {
-        try Terminal.answer("the integration did not settle: \(outcome.rawValue)")
-      }
     }
+    outcome.warn(of: "the likelihoods")
   }
 
   /// Samples that go through the flow together where a job is kept in parts.

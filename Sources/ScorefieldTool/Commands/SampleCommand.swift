@@ -5,7 +5,10 @@ import ScorefieldImages
 struct SampleCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sample", abstract: "Draw samples from a model, and keep their path.",
-    discussion: "Starts from noise (--count) or from given states (--start) and steps along a grid of times.")
+    discussion: """
+      Starts from noise (--count) or from given states (--start) and steps along a grid of times; from the data up to the noise \
+      where --from is the smaller, for solvers without noise.
+      """)
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var choice: ModelOptions
@@ -48,6 +51,19 @@ struct SampleCommand: ParsableCommand {
 
   @Option(help: "The last time (default: 1e-3; edm: 0.002).")
   var to: Double?
+
+  @Option(
+    help: """
+      How far to go beyond the conditional model, for --class or --condition: 0 is the model without them, 1 with them \
+      (classifier-free guidance).
+      """)
+  var guidance: Double?
+
+  @Option(
+    help: """
+      fixed or dynamic:quantile=0.995, each with magnitude=1: keeps estimates of the data in [-magnitude, magnitude].
+      """)
+  var threshold: String?
 
   @Option(help: "How many steps are tried at once (ParaDiGMs).")
   var parallel: Int?
@@ -113,10 +129,15 @@ struct SampleCommand: ParsableCommand {
       }
       return nil
     }
+    guard !takesGridAlone || eta == nil else {
+      throw Failure.option(
+        "--eta", "is for the file's own solver, which --solver replaces",
+        repair: "leave it out, or write --solver ddim:eta=\(eta ?? 1)")
+    }
     let others =
       [("--schedule", choice.schedule != nil), ("--from", from != nil), ("--to", to != nil)]
       + (takesGridAlone
-        ? [("--eta", eta != nil)]
+        ? []
         : [
           ("--solver", solver != nil), ("--statistics", statistics != nil),
           ("--grid", grid != nil && grid != "scheduler"), ("--parallel", parallel != nil),
@@ -129,7 +150,28 @@ struct SampleCommand: ParsableCommand {
     for key in configuration.unknownKeys {
       Terminal.say("scorefield: warning: \(scheduler): '\(key)' means nothing to \(configuration.className)")
     }
+    if let eta, let largest = configuration.largestEta(steps: steps), !(0...largest).contains(eta) {
+      throw Failure.option(
+        "--eta",
+        eta < 0 || !eta.isFinite ? "\(eta) is no share of noise" : "\(eta) is more noise than a step has room for",
+        repair: largest.isFinite ? "give a number from 0 to \(roundedDown(largest))" : "give 0 or a positive number")
+    }
     return configuration
+  }
+
+  /// The model without what is known of the samples, where guidance goes beyond it.
+  private func checkedGuidance(on schedule: ScheduleInput?) throws -> ModelInput? {
+    guard let guidance else { return nil }
+    guard guidance.isFinite else {
+      throw Failure.option("--guidance", "\(guidance) is no scale", repair: "give a number such as 2")
+    }
+    guard choice.label != nil || choice.condition != nil else {
+      throw Failure.option(
+        "--guidance", "has nothing to go by without --class or --condition", repair: "give one of them")
+    }
+    var plain = choice
+    (plain.label, plain.labels, plain.condition) = (nil, nil, nil)
+    return try ModelInput(plain, on: schedule)
   }
 
   /// Whether the file of a scheduler says the times, and nothing else.
@@ -143,9 +185,9 @@ struct SampleCommand: ParsableCommand {
     }
     let planned = takesGridAlone ? nil : sampler
     let source = try ModelInput(choice, on: configuration.map(ScheduleInput.init))
+    let unconditional = try checkedGuidance(on: configuration.map(ScheduleInput.init))
+    let threshold = try threshold.map { text throws(Failure) in try ThresholdInput(text) }
     let schedule = source.schedule
-    let ends = planned == nil ? TimeEnds(of: schedule.schedule) : TimeEnds(allOf: schedule.schedule)
-    var (from, to) = try ends.span(from: from, to: to, on: schedule)
     guard steps > 0, steps <= 1_000_000 else {
       throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
     }
@@ -153,6 +195,9 @@ struct SampleCommand: ParsableCommand {
     let spread = try scheduler == nil ? GridInput(grid) : GridInput(levels: sampler?.noiseToSignal ?? [])
     var solver = try SamplerInput(self.solver ?? "ddim", seed: common.seed, steps: steps)
     try solver.checkStatistics(given: statistics)
+    let ends = planned == nil ? TimeEnds(of: schedule.schedule) : TimeEnds(allOf: schedule.schedule)
+    var (from, to) = try ends.span(from: from, to: to, on: schedule, with: solver)
+    let isEncoding = from < to
     guard statistics == nil || solver.needsStatistics else {
       throw Failure.option(
         "--statistics", "'\(self.solver ?? "ddim")' has no use for them",
@@ -162,6 +207,10 @@ struct SampleCommand: ParsableCommand {
       throw Failure.option(
         "--count", count == nil ? "is missing" : "and --start are both given",
         repair: "give either how many samples to draw or the states to start from")
+    }
+    guard !isEncoding || start != nil else {
+      throw Failure.option(
+        "--start", "is missing, and the way up to the noise starts from data", repair: "give the states at --from")
     }
     guard count.map({ $0 > 0 }) ?? true else {
       throw Failure.option("--count", "\(count ?? 0) is no count of samples", repair: "give a positive number")
@@ -173,15 +222,24 @@ struct SampleCommand: ParsableCommand {
     guard trajectory != out else {
       throw Failure.option("--trajectory", "is the same file as --out", repair: "give them different names")
     }
-    let times = try spread.grid(steps, over: schedule.schedule, from: from, to: to)
-    if planned == nil { (from, to) = (times.first, times.last) }
+    // A scheduler has its own way, which may be a single step.
+    let times =
+      planned == nil ? try spread.grid(steps, over: schedule.schedule, from: from, to: to) : TimeGrid([from, to])
+    if planned == nil { try solver.checkNoise(along: times, on: schedule.schedule) }
+    (from, to) = (times.first, times.last)
+    let finalDenoise = !noFinalDenoise && !isEncoding && planned == nil
     let states = try start.map { try ArrayInput($0) }
 
     let levels = try common.levels(beside: source)
     try source.checkCondition(for: states?.array.shape[0] ?? count)
 
     try common.start()
-    let model = try source.loaded(type: asked, levels: levels)
+    var model = try source.loaded(type: asked, levels: levels)
+    if let unconditional, let guidance {
+      model.denoiser = Self.guided(
+        model.denoiser, over: try unconditional.loaded(type: model.type, levels: levels).denoiser, guidance)
+    }
+    if let threshold { model.denoiser = threshold.keeping(model.denoiser) }
     let type = model.type
     if let states { try model.accepts(states) }
     try output.check(model.sampleShape)
@@ -217,11 +275,11 @@ struct SampleCommand: ParsableCommand {
           keepingPath: trajectory != nil)
       } ?? window.map {
         solver.run(
-          watched, from: first, along: times, finalDenoise: !noFinalDenoise, window: $0,
+          watched, from: first, along: times, finalDenoise: finalDenoise, window: $0,
           settling: .relativeToNoise(parallelTolerance ?? 0.1))
       }
       ?? solver.run(
-        watched, from: first, along: times, finalDenoise: !noFinalDenoise, keepingPath: trajectory != nil)
+        watched, from: first, along: times, finalDenoise: finalDenoise, keepingPath: trajectory != nil)
     let seconds = (clock.now - begin).seconds
     progress.finish()
     try model.check()
@@ -238,12 +296,18 @@ struct SampleCommand: ParsableCommand {
         model: choice.model, schedule: schedule.text, solver: self.solver ?? configuration?.className ?? "ddim",
         grid: grid, outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
-        nfe: run.evaluations, finalDenoise: !noFinalDenoise && planned == nil, trajectory: trajectory,
+        nfe: run.evaluations, finalDenoise: finalDenoise, trajectory: trajectory,
         rounds: run.rounds)
-      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: run.evaluations).json())
+      let asked = run.evaluations * (unconditional == nil ? 1 : 2)
+      try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: asked).json())
     } else {
-      try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations")
-      if run.outcome != .converged { try Terminal.answer("the integration did not settle: \(run.outcome.rawValue)") }
+      let rounds = run.rounds.map { " in \($0) rounds" } ?? ""
+      try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations\(rounds)")
     }
+    run.outcome.warn(of: "the samples in \(out)")
   }
+
+  private static func guided(
+    _ conditional: some Denoiser, over unconditional: some Denoiser, _ scale: Double
+  ) -> any Denoiser { ClassifierFreeGuidance(conditional, over: unconditional, scale: scale) }
 }

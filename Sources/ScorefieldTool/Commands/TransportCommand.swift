@@ -230,7 +230,7 @@ struct TransportCommand: ParsableCommand {
     case .notOptimal:
       return "No optimal transport: \(refuted) of \(count) Jacobians are not symmetric and positive, beyond the error"
     case .undecided where found.outcome != .converged:
-      return "Not settled (\(found.outcome.rawValue)): give a larger --rtol"
+      return "Not settled (\(found.outcome.words)): give a larger --rtol"
     case .undecided:
       return "Undecided: at \(open) of \(count) points the bound is too large; give a smaller --rtol"
         + (confidence == nil ? "" : " or more --probes")

@@ -77,6 +77,15 @@ struct TimeEnds {
     return (from, to)
   }
 
+  /// The times of a sampler that may also run from the data up to the noise, where both ends are said.
+  func span(
+    from: Double?, to: Double?, on schedule: ScheduleInput, with solver: SamplerInput
+  ) throws(Failure) -> (from: Double, to: Double) {
+    guard let from, let to, from < to else { return try span(from: from, to: to, on: schedule) }
+    try solver.checkEncoding()
+    return (try schedule.time(from, option: "--from"), try schedule.time(to, option: "--to"))
+  }
+
   /// Refuses ends between which so many steps are not to be told apart.
   static func check(_ from: Double, _ to: Double, on schedule: any NoiseSchedule, steps: Int) throws(Failure) {
     let ratios = (schedule.kernel(at: from).halfLogSNR, schedule.kernel(at: to).halfLogSNR)

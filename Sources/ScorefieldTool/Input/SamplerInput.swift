@@ -1,3 +1,4 @@
+import RealModule
 import Scorefield
 
 /// The method `--solver` names for sampling.
@@ -15,6 +16,15 @@ struct SamplerInput {
   }
   private let name: String
   private var kind: Kind
+  /// Whether its steps draw noise.
+  private(set) var isNoisy = false
+  /// Whether no parameter is said.
+  private let isPlain: Bool
+  /// The share of fresh noise, for DDIM.
+  private var eta = 0.0
+  /// `rtol`, of those that choose their steps, and `atol` beside it.
+  private(set) var tolerance: Double?
+  private var atol = 0.0
 
   /// The methods whose steps are those of the grid, by their names.
   static let fixedSteps = [
@@ -25,6 +35,9 @@ struct SamplerInput {
 
   /// Those among them that need the model's statistics.
   static let informed = ["dpm-solver-v3-1", "dpm-solver-v3-2", "dpm-solver-v3-3"]
+
+  /// Those that choose their steps themselves, by their names.
+  static let adaptive = ["dopri5", "dpm-solver-12", "dpm-solver-23"]
 
   /// Whether it waits for the model's statistics.
   var needsStatistics: Bool { if case .asksForStatistics = kind { true } else { false } }
@@ -48,6 +61,16 @@ struct SamplerInput {
   /// Whether its steps are those of the grid.
   var hasFixedSteps: Bool { if case .adaptive = kind { false } else { true } }
 
+  /// The method at ever smaller tolerances, in the proportion of its standard ones; alone where its own are said.
+  var sweep: [SamplerInput] {
+    guard isPlain, let tolerance else { return [self] }
+    return (0...27).compactMap { place in
+      // Three to a decade, from 0.2 on.
+      let rtol = 0.2 * Double.pow(10, -Double(place) / 3)
+      return try? SamplerInput("\(name):rtol=\(rtol),atol=\(rtol * atol / tolerance)")
+    }
+  }
+
   /// Reads a method.
   ///
   /// - Parameters:
@@ -58,6 +81,7 @@ struct SamplerInput {
   init(_ text: String, seed: UInt64 = 0, steps: Int = 1) throws(Failure) {
     let value = try OptionValue(text, of: "--solver")
     name = value.name
+    isPlain = text == name
     let noise = NoiseSource.ofSteps(seed)
     switch value.name {
     case "ddim":
@@ -66,10 +90,12 @@ struct SamplerInput {
         throw .option("--solver", "eta \(eta) is below 0", repair: "write ddim:eta=1")
       }
       kind = eta == 0 ? .denoiser(.ddim) : .denoiser(StochasticDDIM(eta: eta, noise: noise))
+      (self.eta, isNoisy) = (eta, eta > 0)
       return
     case "ddpm":
       let variance = try value.choice("variance", of: ["small", "large"])
       kind = .denoiser(AncestralSampler(variance == "large" ? .large : .small, noise: noise))
+      isNoisy = true
       return
     case "euler-maruyama":
       let share = try value.numbers([("share", 1)])[0]
@@ -77,15 +103,18 @@ struct SamplerInput {
         throw .option("--solver", "share \(share) is below 0", repair: "write euler-maruyama:share=1")
       }
       kind = .denoiser(EulerMaruyama(share: share, noise: noise))
+      isNoisy = true
       return
     case "reverse-diffusion":
       kind = .denoiser(ReverseDiffusion(noise: noise))
+      isNoisy = true
     case "predictor-corrector":
       let values = try value.numbers([("snr", 0.16), ("count", 1)])
       let langevin = Langevin(
         .signalToNoise(try Self.positive(values[0], "snr", of: value)),
         count: try Self.whole(values[1], "count", of: value))
       kind = .denoiser(PredictorCorrector(ReverseDiffusion(noise: noise), corrector: langevin, noise: noise))
+      isNoisy = true
       return
     case "annealed-langevin":
       let values = try value.numbers([("size", 0.1), ("count", 10)])
@@ -93,6 +122,7 @@ struct SamplerInput {
         .relative(try Self.positive(values[0], "size", of: value)), count: try Self.whole(values[1], "count", of: value)
       )
       kind = .denoiser(AnnealedLangevin(langevin, noise: noise))
+      isNoisy = true
       return
     case "edm-heun":
       let churn = try value.numbers([("churn", 0)])[0]
@@ -103,17 +133,21 @@ struct SamplerInput {
         churn == 0
         ? .denoiser(.edmHeun)
         : .denoiser(StochasticHeun(StochasticHeun.Churn(churn, over: max(1, steps)), noise: noise))
+      isNoisy = churn > 0
       return
-    case "sde-dpm-solver++-1": kind = .denoiser(SDEDPMSolver(.first, noise: noise))
-    case "sde-dpm-solver++-2m": kind = .denoiser(SDEDPMSolver(.second, noise: noise))
+    case "sde-dpm-solver++-1", "sde-dpm-solver++-2m":
+      kind = .denoiser(SDEDPMSolver(value.name.hasSuffix("1") ? .first : .second, noise: noise))
+      isNoisy = true
     case "dopri5":
       let (rtol, atol) = try Self.tolerances(of: value, 1e-5, 1e-5)
       kind = .adaptive(FlowSolver(.dopri5(rtol: rtol, atol: atol)))
+      (tolerance, self.atol) = (rtol, atol)
       return
     case "dpm-solver-12", "dpm-solver-23":
       let (rtol, atol) = try Self.tolerances(of: value, 0.05, 0.0078)
       let pair: EmbeddedExponentialRungeKutta = value.name == "dpm-solver-12" ? .dpmSolver12 : .dpmSolver23
       kind = .adaptive(Adaptive(pair, .dpmSolver(rtol: rtol, atol: atol), in: .halfLogSNR))
+      (tolerance, self.atol) = (rtol, atol)
       return
     case "edict":
       let mixing = try value.numbers([("p", 0.93)])[0]
@@ -242,6 +276,24 @@ struct SamplerInput {
         model, from: start, along: grid, with: solver, finalDenoise: finalDenoise, window: window, settling: tolerance)
     case .asksForStatistics: fatalError("run(\(name)): has not been told the model's statistics")
     }
+  }
+
+  /// Refuses a share of fresh noise for which some step of a grid has no room.
+  func checkNoise(along grid: TimeGrid, on schedule: any NoiseSchedule) throws(Failure) {
+    guard eta > 0, case let largest = StochasticDDIM.largestEta(along: grid, on: schedule), eta > largest else {
+      return
+    }
+    throw .option(
+      "--solver", "eta \(eta) is more noise than a step of this grid has room for",
+      repair: "write ddim:eta=\(roundedDown(largest)) at most, or take fewer steps")
+  }
+
+  /// Refuses to run from the data up to the noise what draws noise on its way down.
+  func checkEncoding() throws(Failure) {
+    guard isNoisy else { return }
+    throw .option(
+      "--solver", "'\(name)' draws noise, and has no way from the data up to the noise",
+      repair: "use one without noise such as ddim, or run from the noise down to the data")
   }
 
   /// Refuses to run in parallel what decides on its steps one after another.

@@ -15,6 +15,11 @@ func fixed(_ value: Double, error: Double, _ decimals: Int) -> String {
   "\(fixed(value, decimals)) ± \(fixed(error, decimals))"
 }
 
+/// A positive number with three decimals or none at all, never above the number.
+func roundedDown(_ value: Double) -> String {
+  value < 1000 ? fixed((value * 1000).rounded(.down) / 1000, 3) : fixed(value.rounded(.down), 0)
+}
+
 /// A number with so many significant digits, in the shorter of the usual notations.
 func significant(_ value: Double, _ digits: Int) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
