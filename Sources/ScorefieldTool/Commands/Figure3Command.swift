@@ -111,9 +111,12 @@ struct Figure3Command: ParsableCommand {
 
   /// Of whole matrices, and what proposition 8 says they are at most.
   private static func normCells(_ rows: [FisherProducts.Row], _ world: FisherProducts.World) -> [[String]] {
-    let bounds = rows.filter { $0.world == world }.compactMap(\.bound)
-    return cells(rows, world, \.hilbertSchmidtError)
-      + (bounds.isEmpty ? [] : [["endpoint, draw: at most"] + bounds.map { significant(100 * $0, 2) }])
+    func line(_ name: String, _ bound: (FisherProducts.Row) -> Double?) -> [[String]] {
+      let bounds = rows.filter { $0.world == world }.compactMap(bound)
+      return bounds.isEmpty ? [] : [["endpoint, draw: \(name)"] + bounds.map { significant(100 * $0, 2) }]
+    }
+    return cells(rows, world, \.hilbertSchmidtError) + line("at most, by its weights", \.weightedBound)
+      + line("at most, by its radius", \.bound)
   }
 
   /// What came out.

@@ -64,8 +64,9 @@ struct FisherProducts {
     let error: Double
     /// The mean of `|F̂ − F|/|F|` in the Hilbert–Schmidt norm, from a few probes a point.
     let hilbertSchmidtError: Double
-    /// What that is at most by proposition 8, of the printed endpoint form with data as endpoints; nil elsewhere.
-    let bound: Double?
+    /// What that is at most by proposition 8, of the printed endpoint form with data as endpoints; nil elsewhere. The looser form knows
+    /// the data's largest length alone, the other all of the posterior's weights.
+    let bound, weightedBound: Double?
     /// What answered, where the access picks; nil elsewhere.
     let choice: String?
   }
@@ -121,30 +122,35 @@ struct FisherProducts {
         let exact = reference.fisher(at: x, time: ratio)
         let (product, products) = (exact.matvec(v), exact.matvecs(signs))
         /// `√Σ|F z|²` over the probes, of each point.
-        func norm(_ products: Tensor) -> Tensor { products.vectors.squared().sum(-1).sum(0).sqrt() }
-        let (length, size) = (product.flattened.norm(-1), norm(products))
+        func size(of products: Tensor) -> Tensor { products.vectors.squared().sum(-1).sum(0).sqrt() }
+        let (length, sizes) = (product.flattened.norm(-1), size(of: products))
+        // The size is that of all probes.
+        let norm = sizes / Double(probes).squareRoot()
         let end = PredictedEndpointFisher(denoiser).endpoint(of: x, at: ratio)
-        func add(_ name: String, _ access: ErasedProducts, choice: String? = nil, bound: Double? = nil) {
+        func add(
+          _ name: String, _ access: ErasedProducts, choice: String? = nil, bound: Double? = nil,
+          weightedBound: Tensor? = nil
+        ) {
           let found = access.fisher(at: x, time: ratio)
           let error = (found.matvec(v) - product).flattened.norm(-1)
-          let all = norm(found.matvecs(signs) - products) / size
+          let all = size(of: found.matvecs(signs) - products) / sizes
           rows.append(
             Row(
               world: world, method: name, noiseToSignal: ratio,
               error: (error / length).mean().item, hilbertSchmidtError: all.mean().item,
-              // The size is that of all probes.
-              bound: bound.map { $0 * (size / Double(probes).squareRoot()).reciprocal().mean().item }, choice: choice))
+              bound: bound.map { ($0 / norm).mean().item },
+              weightedBound: weightedBound.map { ($0 / norm).mean().item },
+              choice: choice))
         }
         for method in methods {
           add(method.name, method.products(denoiser, PathEnd(withoutLoss: end)))
           if truth != nil, method.name == "endpoint" || method.name == "centred" {
             // Of the mixture, whose draws may lie anywhere, there is no radius.
-            let isBounded = world == .digits && method.name == "endpoint"
+            let field = method.name == "endpoint" ? denoiser as? EmpiricalDenoiser : nil
             add(
               "\(method.name), draw", method.products(denoiser, PathEnd(withoutLoss: origins)),
-              bound: isBounded
-                ? EndpointFisher.errorBound(
-                  EDMSchedule().kernel(at: ratio), radius: radius, meanError: 0) : nil)
+              bound: field.map { EndpointFisher.errorBound($0.schedule.kernel(at: ratio), radius: radius) },
+              weightedBound: field.map { EndpointFisher.errorBound(at: x, time: ratio, under: $0, endpoint: origins) })
           }
         }
         add("recommended", ErasedProducts(recommended), choice: "\(recommended.choice(at: ratio))")
