@@ -90,15 +90,19 @@ import Testing
       let is_gradient_free: Bool
       let milliseconds, share_of_vjp, guided_step_milliseconds: Double
       let network_evaluations: Int
+      let memory_bytes: Int?
+      let share_of_vjp_memory: Double?
     }
     struct Verdict: Decodable {
       let goal, method: String
       let reached_at: [Int]
       let reaches_vjp, reaches_vjp_within_error, is_within_half_the_time: Bool
+      let is_within_memory: Bool?
     }
     struct Recommendation: Decodable {
       let method: String
-      let share_of_vjp, largest_excess: Double
+      let share_of_vjp, largest_excess, time_limit, memory_limit: Double
+      let share_of_vjp_memory: Double?
       let is_met, is_met_within_error: Bool
       let verdicts: [Verdict]
     }
@@ -153,15 +157,23 @@ import Testing
         let row = found.rows.first { $0.goal == verdict.goal && $0.method == verdict.method && $0.guided_steps == 3 }!
         #expect(verdict.reached_at == (row.excess <= 0 ? [3] : []) && verdict.reaches_vjp == (row.excess <= 0))
         #expect(verdict.reaches_vjp_within_error == (row.excess <= 2 * row.excess_error))
+        let cost = found.costs.first { $0.method == verdict.method }!
+        #expect(verdict.is_within_half_the_time == (cost.share_of_vjp <= 0.5))
+        #expect(verdict.is_within_memory == cost.share_of_vjp_memory.map { $0 <= 0.6 })
+        #expect(
+          cost.share_of_vjp_memory
+            == cost.memory_bytes.map { Double($0) / Double(found.costs[0].memory_bytes!) })
       }
       #expect(found.verdicts.count == 18 && found.recommendation.method == "secant:8")
       #expect(found.recommendation.share_of_vjp < 0.5 && found.recommendation.verdicts.count == 2)
+      let recommended = found.recommendation
+      #expect(recommended.time_limit == 0.5 && recommended.memory_limit == 0.6)
+      #expect(recommended.share_of_vjp_memory == found.costs.first { $0.method == "secant:8" }!.share_of_vjp_memory)
+      #expect(recommended.share_of_vjp_memory.map { $0 > 0 && $0 <= 0.6 } ?? true, "\(recommended)")
+      let isCheap = recommended.verdicts.allSatisfy { $0.is_within_half_the_time && $0.is_within_memory == true }
+      #expect(recommended.is_met == (isCheap && recommended.verdicts.allSatisfy(\.reaches_vjp)))
       #expect(
-        found.recommendation.is_met
-          == found.recommendation.verdicts.allSatisfy { $0.reaches_vjp && $0.is_within_half_the_time })
-      #expect(
-        found.recommendation.is_met_within_error
-          == found.recommendation.verdicts.allSatisfy { $0.reaches_vjp_within_error && $0.is_within_half_the_time })
+        recommended.is_met_within_error == (isCheap && recommended.verdicts.allSatisfy(\.reaches_vjp_within_error)))
       #expect(try tool.names() == ["figure3.csv", "figure3.html", "figure3.json"])
       let csv = try String(contentsOf: tool.folder.appending(path: "figure3.csv"), encoding: .utf8)
       #expect(csv.split(separator: "\n").count == 41)
