@@ -20,6 +20,7 @@ struct Figure3Command: ParsableCommand {
     let verdicts: [Figure3.Verdict]
     let recommendation: Figure3.Recommendation
     let products: [FisherProducts.Row]
+    let neighbours: GuidanceNeighbours
     let out: String?
   }
 
@@ -40,7 +41,7 @@ struct Figure3Command: ParsableCommand {
       body: Body(
         protocol: figure.setup, rows: figure.rows, costs: figure.costs, verdicts: figure.verdicts,
         recommendation: figure.recommendation,
-        products: figure.products, out: options.out),
+        products: figure.products, neighbours: figure.neighbours, out: options.out),
       seconds: seconds, networkEvaluations: figure.networkEvaluations
     ).json()
     if let output { try output.write(page: Self.page(figure, seconds), table: Self.table(figure.rows), json: json) }
@@ -51,6 +52,11 @@ struct Figure3Command: ParsableCommand {
         try Terminal.answer("\(Self.title(goal))\n" + Table(rows: Self.cells(figure, goal)).text + "\n")
       }
       try Terminal.answer(Table(rows: Self.cells(figure.costs)).text + "\n")
+      for goal in Figure3.Goal.allCases {
+        try Terminal.answer(
+          "\(GuidanceNeighbours.title(goal))\n" + Table(rows: figure.neighbours.cells(goal)).text + "\n")
+      }
+      try Terminal.answer(figure.neighbours.words + "\n")
       for world in FisherProducts.World.allCases {
         try Terminal.answer("\(Self.title(world))\n" + Table(rows: Self.cells(figure.products, world)).text + "\n")
         try Terminal.answer(
@@ -197,6 +203,7 @@ struct Figure3Command: ParsableCommand {
       "A product: one evaluation of the Fisher and one product for a batch of \(setup.samplesPerClass * 10); memory: by how much "
         + "the resident memory rises for a batch of \(ProductMeter.memoryBatch).")
     page.paragraph(words(figure))
+    try figure.neighbours.describe(on: &page)
     page.heading("How exact the products are")
     for world in FisherProducts.World.allCases {
       page.paragraph(title(world))
