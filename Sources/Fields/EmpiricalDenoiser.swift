@@ -18,14 +18,15 @@ public struct EmpiricalDenoiser: ExactField {
   public let pointShape: [Int]
 
   /// The points, `[N, d]`, and about their mean, `[d]`.
-  private let points, centre: Tensor
+  let points: Tensor
+  private let centre: Tensor
   /// Whether the engine's kernel can read the points.
   private let isReadable: Bool
   /// `|y|²` about the centre, `[N]`; `radius` is the largest `|y|`.
   private let squaredNorms: Tensor
   private let radius: Double
   /// `log πᵢ`, `float64` `[N]`; nil where all are equal to `uniformLogWeight`.
-  private let logWeights: Tensor?
+  let logWeights: Tensor?
   private let uniformLogWeight: Double
   /// Where each of the data is in `points`, `[N]`, −1 where it has no weight; nil where all have.
   private let places: Tensor?

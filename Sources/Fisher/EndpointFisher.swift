@@ -73,23 +73,3 @@ public struct EndpointFisher: FisherAccess {
     }
   }
 }
-
-extension EndpointFisher {
-  /// How far the printed form can be from the Fisher of a data set, in Hilbert and Schmidt's norm.
-  ///
-  ///     |δF| ≤ (α²/σ⁴)(Σᵢ wᵢ |yᵢ yᵢᵀ − x₀ x₀ᵀ| + δ (2|ȳ| + δ)) ≤ (α²/σ⁴)(2 D² + δ (2 D + δ)),   |yᵢ|, |x₀| ≤ D
-  ///
-  /// The second and looser bound. It does not vanish with training.
-  ///
-  /// - Parameters:
-  ///   - kernel: The noise.
-  ///   - radius: `D`, which no data point and no endpoint exceeds in norm.
-  ///   - meanError: `δ`, by which the denoiser's estimate is off at most.
-  /// - Returns: The bound.
-  ///
-  /// Source: Wang et al. 2025, arXiv:2505.23264, proposition 8, derived anew: its statement is incomplete there.
-  public static func errorBound(_ kernel: PerturbationKernel, radius: Double, meanError: Double = 0) -> Double {
-    let gain = kernel.alpha / (kernel.sigma * kernel.sigma)
-    return gain * gain * (2 * radius * radius + meanError * (2 * radius + meanError))
-  }
-}

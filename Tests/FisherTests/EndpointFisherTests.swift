@@ -47,7 +47,7 @@ import Testing
       var schedule: any NoiseSchedule { base.schedule }
       func denoise(_ x: Tensor, at t: Double) -> Tensor { base.denoise(x, at: t) + by }
     }
-    var tightest = 0.0
+    var (tightest, tightestWeighted) = (0.0, 0.0)
     for ratio in ratios {
       let t = field.schedule.time(atNoiseToSignal: ratio)
       let kernel = field.schedule.kernel(at: t)
@@ -58,14 +58,50 @@ import Testing
         for turn in 0..<20 {
           let endpoint = data.rolled(by: turn, 0)
           let found = EndpointFisher(Off(base: field, by: by), endpoint: endpoint).fisher(at: x, time: t).dense(like: x)
-          let error = (found - exact).norm(-2, -1).max().item
+          let errors = (found - exact).norm(-2, -1)
           let bound = EndpointFisher.errorBound(kernel, radius: radius, meanError: shift)
-          #expect(error <= bound, "\(ratio) \(shift)")
-          tightest = max(tightest, error / bound)
+          #expect((errors .<= bound).all(), "\(ratio) \(shift)")
+          let weighted = EndpointFisher.errorBound(at: x, time: t, under: field, endpoint: endpoint, meanError: shift)
+          // Where one point is all of the posterior it is the endpoint, and both are rounding.
+          #expect((errors .<= weighted + 1e-14 * bound).all(), "\(ratio) \(shift)")
+          #expect((weighted .<= bound).all(), "\(ratio) \(shift)")
+          tightest = max(tightest, errors.max().item / bound)
+          tightestWeighted = max(tightestWeighted, (errors / (weighted + 1e-14 * bound)).max().item)
         }
       }
     }
-    #expect(tightest > 0.3)
+    #expect(tightest > 0.3 && tightestWeighted > 0.99, "\(tightest) \(tightestWeighted)")
+  }
+
+  @Test("Spec: F5 the first form of proposition 8 is what its matrices say, of weighted data in many tiles")
+  func weightedBound() {
+    let (count, t) = (3000, 0.7)
+    let data = SplitMix(seed: 61).symmetric([count, 3])
+    let weights = 0.1 + SplitMix(seed: 62).unit([count]).abs()
+    let field = EmpiricalDenoiser(data: data.reshaped([count, 3, 1]), weights: weights, on: .variancePreserving)
+    let kernel = field.schedule.kernel(at: t)
+    let x = kernel.alpha * data[..<200] + kernel.sigma * SplitMix(seed: 63).unit([200, 3])
+    let endpoint = data[300..<500]
+    func outer(_ y: Tensor) -> Tensor { y.expanded(at: 2) * y.expanded(at: 1) }
+    let logits =
+      weights.log() - (x.expanded(at: 1) - kernel.alpha * data).squared().sum(-1) / (2 * kernel.sigma * kernel.sigma)
+    let apart = (outer(data).expanded(at: 0) - outer(endpoint).expanded(at: 1)).norm(-2, -1)
+    let mean = logits.softmax(1).matmul(data).norm(-1)
+    let gain = kernel.alpha * kernel.alpha / (kernel.sigma * kernel.sigma * kernel.sigma * kernel.sigma)
+    let expected = gain * ((logits.softmax(1) * apart).sum(-1) + 0.2 * (2 * mean + 0.2))
+    let found = EndpointFisher.errorBound(
+      at: x.reshaped([200, 3, 1]), time: t, under: field, endpoint: endpoint.reshaped([200, 3, 1]), meanError: 0.2)
+    expectClose(found / expected, .ones(like: expected), within: 1e-12)
+  }
+
+  @Test("endpoints of another shape than the points have no bound")
+  func boundWords() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let field = EmpiricalDenoiser(data: .zeros([2, 3]), on: .edm)
+      _ = EndpointFisher.errorBound(at: .zeros([4, 3]), time: 1, under: field, endpoint: .zeros([5, 3]))
+    }
+    let words = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(words.contains("EndpointFisher.errorBound(at: [4, 3]): the endpoints are [5, 3]"), "\(words)")
   }
 
   @Test("Spec: F5 with the mean itself as the endpoint both forms are the baseline")

@@ -64,19 +64,26 @@ struct Figure3 {
     let networkEvaluations: Int
     /// How far above the rest of the process the memory rose; nil where the system does not say.
     let memoryBytes: Int?
+    /// Nil where the system does not say.
+    let shareOfVjpMemory: Double?
     /// Of guided sampling, less the unguided sampling, per guided step.
     let guidedStepMilliseconds: Double
   }
 
   /// Backward differences as far as the gradient is followed, against what is claimed of them: the VJP's loss at every number of guided
-  /// steps, at no more than half of its time.
+  /// steps, within ``timeLimit`` of its time and ``memoryLimit`` of its memory.
   struct Recommendation: Encodable {
     let method: String
     let shareOfVjp: Double
+    /// Nil where the system does not say.
+    let shareOfVjpMemory: Double?
+    let timeLimit = Figure3.timeLimit
+    let memoryLimit = Figure3.memoryLimit
     let verdicts: [Verdict]
     /// The largest excess over the VJP's loss, in its standard errors.
     let largestExcess: Double
-    /// Whether it is met to the last digit, and whether within two standard errors of the paired differences.
+    /// Whether it is met to the last digit, and whether within two standard errors of the paired differences; not where the memory is
+    /// not known.
     let isMet, isMetWithinError: Bool
   }
 
@@ -86,15 +93,25 @@ struct Figure3 {
     let method: String
     /// The numbers of guided steps, but none, at which its loss is not above the VJP's.
     let reachedAt: [Int]
-    /// Whether these are all, and whether they are within two standard errors of the paired difference.
+    /// Whether these are all, and whether they are within two standard errors of the paired difference; not where nothing was guided.
     let reachesVjp, reachesVjpWithinError: Bool
     let isWithinHalfTheTime: Bool
+    /// Whether it is within ``memoryLimit`` of the VJP's memory; nil where the system does not say.
+    let isWithinMemory: Bool?
+
+    /// Whether nothing that was asked of it is missing.
+    var isMet: Bool { reachesVjp && isCheap }
+    var isMetWithinError: Bool { reachesVjpWithinError && isCheap }
+    private var isCheap: Bool { isWithinHalfTheTime && isWithinMemory == true }
   }
 
   static let steps = 50
   static let end = 35
   static let predictionSteps = 4
   static let pictureCount = 20
+  /// What a product may cost, as shares of the VJP's time and memory.
+  static let timeLimit = 0.5
+  static let memoryLimit = 0.6
 
   let setup: Setup
   let rows: [Row]
@@ -102,6 +119,7 @@ struct Figure3 {
   let verdicts: [Verdict]
   let recommendation: Recommendation
   let products: [FisherProducts.Row]
+  let neighbours: GuidanceNeighbours
   let networkEvaluations: Int
   /// Samples at most guided steps, one row of pictures per method and goal, in the order of `pictureNames`.
   let picture: Tensor
@@ -111,9 +129,9 @@ struct Figure3 {
     let perClass = budget.samples ?? (quick ? 3 : 20)
     let budget = budget.training(quick: quick)
     let counts = options.guided ?? (quick ? [0, 5, 20] : [0, 2, 5, 10, 15, 20])
-    let progress = Progress("figure3", total: 2 * DigitClassifier.steps + budget.steps + 2000)
-    let world = try GuidedDigits(digits, budget: budget, strength: options.strength, seed: seed, progress: progress)
     let trained = 2 * DigitClassifier.steps + budget.steps
+    let progress = Progress("figure3", total: trained + 2000 + GuidanceNeighbours.effort(quick: quick))
+    let world = try GuidedDigits(digits, budget: budget, strength: options.strength, seed: seed, progress: progress)
 
     let known = digits.known(.float32)
     let methods = FisherProducts.methods(over: known, on: .edm)
@@ -155,15 +173,20 @@ struct Figure3 {
 
     let meter = ProductMeter(world: world, batch: classes.count, repetitions: quick ? 10 : 40, seed: seed)
     let milliseconds = meter.milliseconds(ways)
-    let vjp = milliseconds[ways.firstIndex { $0.name == "vjp" }!]
+    let memory = ways.map(meter.memory)
+    let reference = ways.firstIndex { $0.name == "vjp" }!
     var costs: [Cost] = []
-    for (method, time) in zip(ways, milliseconds) {
+    for (index, method) in ways.enumerated() {
       let own = runs.filter { $0.method.name == method.name && $0.guided > 0 }
       let extra = own.reduce(0) { $0 + $1.run.seconds - unguided[$1.goal]!.seconds }
       costs.append(
         Cost(
-          method: method.name, isGradientFree: method.isGradientFree, needsData: method.needsData, milliseconds: time,
-          shareOfVjp: time / vjp, networkEvaluations: meter.evaluations(method), memoryBytes: meter.memory(method),
+          method: method.name, isGradientFree: method.isGradientFree, needsData: method.needsData,
+          milliseconds: milliseconds[index], shareOfVjp: milliseconds[index] / milliseconds[reference],
+          networkEvaluations: meter.evaluations(method), memoryBytes: memory[index],
+          shareOfVjpMemory: memory[index].flatMap { own in
+            memory[reference].flatMap { $0 > 0 ? Double(own) / Double($0) : nil }
+          },
           guidedStepMilliseconds: 1000 * extra / Double(max(1, own.reduce(0) { $0 + $1.guided }))))
     }
     verdicts = Goal.allCases.flatMap { goal in
@@ -171,19 +194,23 @@ struct Figure3 {
         let own = rows.filter { $0.goal == goal && $0.method == cost.method && $0.guidedSteps > 0 }
         return Verdict(
           goal: goal, method: cost.method, reachedAt: own.filter { $0.excess <= 0 }.map(\.guidedSteps),
-          reachesVjp: own.allSatisfy { $0.excess <= 0 },
-          reachesVjpWithinError: own.allSatisfy { $0.excess <= 2 * $0.excessError },
-          isWithinHalfTheTime: cost.shareOfVjp <= 0.5)
+          reachesVjp: !own.isEmpty && own.allSatisfy { $0.excess <= 0 },
+          reachesVjpWithinError: !own.isEmpty && own.allSatisfy { $0.excess <= 2 * $0.excessError },
+          isWithinHalfTheTime: cost.shareOfVjp <= Self.timeLimit,
+          isWithinMemory: cost.shareOfVjpMemory.map { $0 <= Self.memoryLimit })
       }
     }
     let choice = "secant:8"
     let own = verdicts.filter { $0.method == choice }
+    let cost = costs.first { $0.method == choice }!
     recommendation = Recommendation(
-      method: choice, shareOfVjp: costs.first { $0.method == choice }!.shareOfVjp, verdicts: own,
+      method: choice, shareOfVjp: cost.shareOfVjp, shareOfVjpMemory: cost.shareOfVjpMemory, verdicts: own,
       largestExcess: rows.filter { $0.method == choice && $0.guidedSteps > 0 && $0.excessError > 0 }
         .map { $0.excess / $0.excessError }.max() ?? 0,
-      isMet: own.allSatisfy { $0.reachesVjp && $0.isWithinHalfTheTime },
-      isMetWithinError: own.allSatisfy { $0.reachesVjpWithinError && $0.isWithinHalfTheTime })
+      isMet: own.allSatisfy(\.isMet), isMetWithinError: own.allSatisfy(\.isMetWithinError))
+    neighbours = try GuidanceNeighbours(world, classes: classes, quick: quick) {
+      progress.show(trained + 2000 + $0, note: $1)
+    }
     products = try FisherProducts.rows(digits, network: world.model, quick: quick, seed: seed)
     progress.finish()
     let heldOut = (digits.heldOutLevels, digits.heldOutClasses!)
@@ -215,13 +242,27 @@ struct GuidedDigits {
     let styles: Tensor?
   }
 
+  /// What a way to lead samples is given.
+  struct Lead {
+    /// The denoiser without classes, and with those of the target.
+    let denoiser, conditional: PassCounter.Counting
+    /// The states at the first time, the same for every target and way.
+    let start: Tensor
+    let grid: TimeGrid
+    /// The loss of each sample, `[B]`.
+    let loss: @Sendable (Tensor) -> Tensor
+    /// Counts what a way asks that is neither a denoiser nor the loss, as if it were the loss.
+    let lossCounter: PassCounter
+  }
+
   /// What came of it.
   struct Run {
     let levels: Tensor
     let losses, judgedLosses: [Double]
     let isRight: [Bool]
     let seconds: Double
-    let evaluations: Int
+    /// Of the denoiser, its passes back, and the gradients of the loss: of each sample.
+    let evaluations, passesBack, lossGradients: Int
     let outcome: Outcome
   }
 
@@ -255,31 +296,50 @@ struct GuidedDigits {
     return -classifier.logProbabilities(samples).entries(target.classes)
   }
 
-  /// Guided samples; the same noise for every target and method.
-  func run(_ target: Target, guided count: Int, by method: FisherProducts.Method) -> Run {
+  /// Samples that adjoint guidance leads by one way to the products.
+  func run(
+    _ target: Target, guided count: Int, by method: FisherProducts.Method, strength: Double? = nil
+  ) -> Run {
+    run(target) { lead in
+      // What the sampler asked, differences need not ask again.
+      let denoiser = RememberingDenoiser(lead.denoiser)
+      let found = guidedSample(
+        denoiser, from: lead.start, along: lead.grid,
+        guidance: AdjointGuidance(
+          guided: (Figure3.end - count)..<Figure3.end, predictionSteps: Figure3.predictionSteps,
+          strength: strength ?? self.strength),
+        fisher: { method.products(denoiser, $0) }, loss: lead.loss)
+      return (found.samples, found.outcome)
+    }
+  }
+
+  /// Samples that are led by any means; the same noise for every target and way.
+  func run(_ target: Target, by way: (Lead) -> (samples: Tensor, outcome: Outcome)) -> Run {
     var generator = Generator(seed: seed + 40)
     let noise = Tensor.normal([target.classes.count, 8, 8], type: .float32, using: &generator)
-    let grid = TimeGrid.uniformHalfLogSNR(
-      Figure3.steps, over: .edm, from: DigitModel.likelihoodEnd, to: DigitModel.likelihoodStart)
-    let evaluations = EvaluationCounter()
-    // What the sampler asked, differences need not ask again.
-    let denoiser = RememberingDenoiser(CountedDenoiser(model, counter: evaluations))
+    let (model, losses) = (PassCounter(), PassCounter())
+    let lead = Lead(
+      denoiser: model.counting(self.model),
+      conditional: model.counting(self.model.conditioned(on: Tensor(target.classes).oneHot(10).to(.float32))),
+      start: DigitModel.likelihoodEnd * noise,
+      grid: .uniformHalfLogSNR(
+        Figure3.steps, over: .edm, from: DigitModel.likelihoodEnd, to: DigitModel.likelihoodStart),
+      loss: { x in
+        losses.count(x)
+        return loss(x, target, by: guide)
+      }, lossCounter: losses)
     let clock = ContinuousClock()
     let start = clock.now
-    let found = guidedSample(
-      denoiser, from: DigitModel.likelihoodEnd * noise, along: grid,
-      guidance: AdjointGuidance(
-        guided: (Figure3.end - count)..<Figure3.end, predictionSteps: Figure3.predictionSteps, strength: strength),
-      fisher: { method.products(denoiser, $0) }, loss: { loss($0, target, by: guide) })
-    let losses = found.losses[found.losses.batch - 1].doubles
+    let found = way(lead)
     let seconds = (clock.now - start).seconds
-    for _ in 0..<evaluations.count { counter.increment() }
+    for _ in 0..<model.evaluations.count { counter.increment() }
     let levels = DigitSet.scale.quantized(found.samples)
-    let images = DigitSet.scale.scaled(levels, type: .float32)
     return Run(
-      levels: levels, losses: losses, judgedLosses: loss(images, target, by: judge).doubles,
+      levels: levels, losses: loss(found.samples, target, by: guide).doubles,
+      judgedLosses: loss(DigitSet.scale.scaled(levels, type: .float32), target, by: judge).doubles,
       isRight: judge.judgement(of: levels, classes: target.classes).isRight, seconds: seconds,
-      evaluations: evaluations.count, outcome: found.outcome)
+      evaluations: model.evaluations.count, passesBack: model.passesBack.count,
+      lossGradients: losses.passesBack.count, outcome: found.outcome)
   }
 
   /// The distance of each image to the nearest known digit, per pixel in [−1, 1].

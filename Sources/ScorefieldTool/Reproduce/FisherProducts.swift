@@ -62,10 +62,12 @@ struct FisherProducts {
     let noiseToSignal: Double
     /// The mean of `|F̂v − Fv|/|Fv|` over the points.
     let error: Double
-    /// The mean of `|F̂ − F|/|F|` in the Hilbert–Schmidt norm, from a few probes a point.
+    /// The mean of `|F̂ − F|/|F|` in the Hilbert–Schmidt norm, from a few probes a point; whole where there is a bound.
     let hilbertSchmidtError: Double
-    /// What that is at most by proposition 8, of the printed endpoint form with data as endpoints; nil elsewhere.
-    let bound: Double?
+    /// What that is at most by proposition 8, from the data's largest length and from all of the posterior's weights.
+    ///
+    /// Of the printed endpoint form with data as endpoints; nil elsewhere.
+    let bound, weightedBound: Double?
     /// What answered, where the access picks; nil elsewhere.
     let choice: String?
   }
@@ -121,30 +123,40 @@ struct FisherProducts {
         let exact = reference.fisher(at: x, time: ratio)
         let (product, products) = (exact.matvec(v), exact.matvecs(signs))
         /// `√Σ|F z|²` over the probes, of each point.
-        func norm(_ products: Tensor) -> Tensor { products.vectors.squared().sum(-1).sum(0).sqrt() }
-        let (length, size) = (product.flattened.norm(-1), norm(products))
+        func size(of products: Tensor) -> Tensor { products.vectors.squared().sum(-1).sum(0).sqrt() }
+        let (length, sizes) = (product.flattened.norm(-1), size(of: products))
         let end = PredictedEndpointFisher(denoiser).endpoint(of: x, at: ratio)
-        func add(_ name: String, _ access: ErasedProducts, choice: String? = nil, bound: Double? = nil) {
+        func add(
+          _ name: String, _ access: ErasedProducts, choice: String? = nil,
+          bounds: (loose: Double, weighted: Tensor)? = nil
+        ) {
           let found = access.fisher(at: x, time: ratio)
           let error = (found.matvec(v) - product).flattened.norm(-1)
-          let all = norm(found.matvecs(signs) - products) / size
+          // A few probes may say more than there is, which a bound on it need not keep.
+          let whole = bounds.map { _ in exact.dense(like: x) }
+          let norms = whole?.norm(-2, -1)
+          let all =
+            whole.map { (found.dense(like: x) - $0).norm(-2, -1) / norms! }
+            ?? size(of: found.matvecs(signs) - products) / sizes
           rows.append(
             Row(
               world: world, method: name, noiseToSignal: ratio,
               error: (error / length).mean().item, hilbertSchmidtError: all.mean().item,
-              // The size is that of all probes.
-              bound: bound.map { $0 * (size / Double(probes).squareRoot()).reciprocal().mean().item }, choice: choice))
+              bound: bounds.map { ($0.loose / norms!).mean().item },
+              weightedBound: bounds.map { ($0.weighted / norms!).mean().item }, choice: choice))
         }
         for method in methods {
           add(method.name, method.products(denoiser, PathEnd(withoutLoss: end)))
           if truth != nil, method.name == "endpoint" || method.name == "centred" {
             // Of the mixture, whose draws may lie anywhere, there is no radius.
-            let isBounded = world == .digits && method.name == "endpoint"
-            add(
-              "\(method.name), draw", method.products(denoiser, PathEnd(withoutLoss: origins)),
-              bound: isBounded
-                ? EndpointFisher.errorBound(
-                  EDMSchedule().kernel(at: ratio), radius: radius, meanError: 0) : nil)
+            let field = method.name == "endpoint" ? denoiser as? EmpiricalDenoiser : nil
+            let bounds = field.map { field in
+              (
+                loose: EndpointFisher.errorBound(field.schedule.kernel(at: ratio), radius: radius),
+                weighted: EndpointFisher.errorBound(at: x, time: ratio, under: field, endpoint: origins)
+              )
+            }
+            add("\(method.name), draw", method.products(denoiser, PathEnd(withoutLoss: origins)), bounds: bounds)
           }
         }
         add("recommended", ErasedProducts(recommended), choice: "\(recommended.choice(at: ratio))")
