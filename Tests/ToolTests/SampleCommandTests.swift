@@ -358,6 +358,36 @@ import Testing
     }
   }
 
+  @Test("certified samples are those of the data set, with a bound of every estimate")
+  func certified() throws {
+    struct Certified: Decodable {
+      struct Certificate: Decodable {
+        let estimates, estimates_within: Int
+        let largest_bound: Double
+        let ways: [String: Int]
+      }
+      let certificate: Certificate
+    }
+    try Tool.inTemporaryFolder { tool in
+      let data = SplitMix(seed: 61).symmetric([300, 20])
+      try tool.put(data.hostArray, at: "points.npy")
+      let call = [
+        "sample", "--model", "points.npy", "--schedule", "edm", "--count", "5", "--steps", "12", "--grid", "karras",
+        "--out", "s.npy", "--certified", "1e-6",
+      ]
+      let answer = try tool.run(call + ["--json"])
+      #expect(answer.status == 0, "\(answer.messages)")
+      let report = (try answer.json() as Certified).certificate
+      #expect(report.estimates == 5 * 13 && report.estimates_within == 65 && report.ways.values.reduce(0, +) == 65)
+      #expect(report.largest_bound > 0 && report.largest_bound <= 1.01e-6)
+      let samples = Tensor(try NPYFile(tool.path("s.npy")).array)
+      #expect(try tool.run(call.dropLast(2) + ["--json"]).status == 0)
+      expectClose(samples, Tensor(try NPYFile(tool.path("s.npy")).array), within: 1e-5)
+      let said = try tool.run(call)
+      #expect(said.output.contains("65 of 65 estimates within the error ("), "\(said.output)")
+    }
+  }
+
   @Test(
     "thresholds and guidance that cannot be are said",
     arguments: [
@@ -369,6 +399,11 @@ import Testing
       (
         ["--threshold", "fixed:magnitude=0"],
         "--threshold: magnitude 0.0 is not positive; write fixed:magnitude=1"
+      ),
+      (["--certified", "0"], "--certified: 0.0 is no error; give a number such as 1e-5"),
+      (
+        ["--certified", "1e-5"],
+        "--certified: is for a data set in memory, and one.json is none; leave it out"
       ),
       (
         ["--guidance", "2"],

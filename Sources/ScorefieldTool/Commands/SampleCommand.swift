@@ -65,6 +65,13 @@ struct SampleCommand: ParsableCommand {
       """)
   var threshold: String?
 
+  @Option(
+    help: """
+      The error an estimate of a data set may have, beside the data's extent: each is made the cheapest way that is bounded \
+      by it, and the bounds are reported.
+      """)
+  var certified: Double?
+
   @Option(help: "How many steps are tried at once (ParaDiGMs).")
   var parallel: Int?
 
@@ -93,6 +100,7 @@ struct SampleCommand: ParsableCommand {
     let finalDenoise: Bool
     let trajectory: String?
     let rounds: Int?
+    let certificate: CertificateReport?
   }
 
   /// The steps that are tried at once, where that is asked for.
@@ -174,6 +182,19 @@ struct SampleCommand: ParsableCommand {
     return try ModelInput(plain, on: schedule)
   }
 
+  /// The data set's field by the cheapest ways whose errors are bounded.
+  private func certified(
+    _ model: LoadedModel, within tolerance: Double, _ certificate: CertifiedDenoiser.Certificate
+  ) throws(Failure) -> any Denoiser {
+    guard let points = model.points else {
+      throw .option(
+        "--certified", "is for a data set in memory, and \(choice.model) is none", repair: "leave it out")
+    }
+    return CertifiedDenoiser(
+      data: points.to(model.type), weights: model.data?.weights, on: model.denoiser.schedule, tolerance: tolerance,
+      certificate: certificate)
+  }
+
   /// Whether the file of a scheduler says the times, and nothing else.
   private var takesGridAlone: Bool { scheduler != nil && grid == "scheduler" && solver != nil }
 
@@ -188,6 +209,13 @@ struct SampleCommand: ParsableCommand {
     let unconditional = try checkedGuidance(on: configuration.map(ScheduleInput.init))
     let threshold = try threshold.map { text throws(Failure) in try ThresholdInput(text) }
     let schedule = source.schedule
+    guard certified.map({ $0 > 0 && $0.isFinite }) ?? true else {
+      throw Failure.option("--certified", "\(certified ?? 0) is no error", repair: "give a number such as 1e-5")
+    }
+    guard statistics == nil || guidance == nil else {
+      throw Failure.option(
+        "--statistics", "are those of the model without --guidance", repair: "leave out one of the two")
+    }
     guard steps > 0, steps <= 1_000_000 else {
       throw Failure.option("--steps", "\(steps) is no count of steps", repair: "give a number from 1 to 1000000")
     }
@@ -235,9 +263,16 @@ struct SampleCommand: ParsableCommand {
 
     try common.start()
     var model = try source.loaded(type: asked, levels: levels)
+    let certificate = certified.map { _ in CertifiedDenoiser.Certificate() }
+    if let certified, let certificate {
+      model.denoiser = try self.certified(model, within: certified, certificate)
+    }
     if let unconditional, let guidance {
-      model.denoiser = Self.guided(
-        model.denoiser, over: try unconditional.loaded(type: model.type, levels: levels).denoiser, guidance)
+      var other = try unconditional.loaded(type: model.type, levels: levels)
+      if let certified, let certificate {
+        other.denoiser = try self.certified(other, within: certified, certificate)
+      }
+      model.denoiser = Self.guided(model.denoiser, over: other.denoiser, guidance)
     }
     if let threshold { model.denoiser = threshold.keeping(model.denoiser) }
     let type = model.type
@@ -297,12 +332,13 @@ struct SampleCommand: ParsableCommand {
         grid: grid, outcome: run.outcome.rawValue,
         out: out, from: from, to: to, steps: steps, samples: batch, dimension: run.samples.count / batch,
         nfe: run.evaluations, finalDenoise: finalDenoise, trajectory: trajectory,
-        rounds: run.rounds)
+        rounds: run.rounds, certificate: certificate.map(CertificateReport.init))
       let asked = run.evaluations * (unconditional == nil ? 1 : 2)
       try Terminal.answer(try Report(body: body, seconds: seconds, networkEvaluations: asked).json())
     } else {
       let rounds = run.rounds.map { " in \($0) rounds" } ?? ""
       try Terminal.answer("\(batch) samples in \(out), \(run.evaluations) evaluations\(rounds)")
+      if let certificate { try Terminal.answer(CertificateReport(certificate).words) }
     }
     run.outcome.warn(of: "the samples in \(out)")
   }
