@@ -6,7 +6,7 @@ import ScorefieldTensorCore
 ///
 /// Everything is kept in `float64`, so that what `float32` rounded away from a plane is all that is found beside it.
 ///
-/// - Cost: `16 N d r` operations and `O(N r)` memory beside the data.
+/// - Cost: `4 N d r` operations, and `O(N r)` memory beside the data.
 ///
 /// Source: Halko, Martinsson & Tropp 2011, doi:10.1137/090771806, algorithm 4.4 with one iteration, from rows of the data.
 struct Subspace: Sendable {
@@ -39,12 +39,14 @@ struct Subspace: Sendable {
 
   /// The plane that loses least, of the lowest dimension that loses nothing but roundings, or of a largest dimension.
   ///
+  /// It is sought in some of the rows; what it leaves of each row is measured of all, and rows far beside it are looked at too.
+  ///
   /// - Parameters:
   ///   - rows: The data, `[N, d]`.
   ///   - limit: The largest dimension of the plane.
   init(of rows: Tensor, upTo limit: Int) {
     let (count, dimension) = (rows.batch, rows.shape[1])
-    let (type, device) = (rows.elementType, rows.device)
+    let device = rows.device
     let tiles = stride(from: 0, to: count, by: Self.tile).map { $0..<Swift.min($0 + Self.tile, count) }
     // To the last digit: a centre beside the plane would be one dimension more.
     let centre =
@@ -52,55 +54,64 @@ struct Subspace: Sendable {
     let squares = Tensor.concatenated(tiles.map { (rows[$0].to(.float64) - centre).squared().sum(-1) })
     (scale, radius) = (squares.mean().item.squareRoot(), squares.max().item.squareRoot())
     self.centre = centre
+    guard limit < dimension else {
+      axes = .identity(dimension, on: device)
+      coordinates = .concatenated(tiles.map { rows[$0].to(.float64) - centre })
+      (residuals, largestResidual) = (squares * 0, 0)
+      return
+    }
 
-    let limit = Swift.min(limit, dimension)
-    var rank = limit >= dimension ? dimension : Swift.min(32, limit)
+    let roundings = scale * (rows.elementType == .float64 ? 0x1p-46 : 0x1p-22)
+    // Rows in no order that the data could have.
+    func some(_ wanted: Int) -> [Int] { (0..<Swift.min(wanted, count)).map { ($0 * 2_654_435_761) % count } }
+    var chosen = some(2 * limit)
+    var attempt = 1
     while true {
-      let axes =
-        rank == dimension
-        ? Tensor.identity(dimension, on: device) : Self.axes(of: rows, centre, rank, tiles)
+      let (axes, isAll) = Self.axes(of: rows, centre, at: chosen, upTo: limit, roundings)
+      // What rows have beside a plane of full dimension is for the plane to be turned by.
+      let turned = isAll ? axes : Self.turned(axes, towards: rows.selecting(Tensor(some(Self.turning))), centre)
       let parts = tiles.map { range -> (Tensor, Tensor) in
         let deviations = rows[range].to(.float64) - centre
-        let coordinates = deviations.matmul(axes.transposed)
-        return (coordinates, rank == dimension ? squares[range] * 0 : (deviations - coordinates.matmul(axes)).norm(-1))
+        let coordinates = deviations.matmul(turned.transposed)
+        return (coordinates, (deviations - coordinates.matmul(turned)).norm(-1))
       }
       let residuals = Tensor.concatenated(parts.map(\.1))
-      let coordinates = Tensor.concatenated(parts.map(\.0))
       let largest = residuals.max().item
-      let roundings = scale * (type == .float64 ? 0x1p-46 : 0x1p-22)
-      if largest <= roundings, rank < dimension {
-        // Doubling went too far: the directions that hold nothing but roundings go.
-        // Not the eigenvalues of a square, which hold half the digits.
-        let (_, values, rows) = coordinates.qr().r.svd()
-        let kept = Swift.max(1, (values .> Double(count).squareRoot() * roundings / 2).to(.int64).sum().integers[0])
-        let turn = rows[..<kept].transposed
-        self.axes = turn.transposed.matmul(axes)
-        self.coordinates = coordinates.matmul(turn)
-        let rest = coordinates - self.coordinates.matmul(turn.transposed)
-        self.residuals = (residuals.squared() + rest.squared().sum(-1)).sqrt()
-        largestResidual = self.residuals.max().item
+      guard isAll, largest > roundings, attempt < Self.attempts else {
+        (self.axes, self.coordinates) = (turned, .concatenated(parts.map(\.0)))
+        (self.residuals, largestResidual) = (residuals, largest)
         return
       }
-      if rank == limit {
-        (self.axes, self.coordinates, self.residuals, largestResidual) = (axes, coordinates, residuals, largest)
-        return
-      }
-      rank = Swift.min(2 * rank, limit)
+      let farthest = residuals.top(Swift.min(limit, count), largest: true).positions.integers
+      chosen = Array(Set(chosen).union(farthest)).sorted()
+      attempt += 1
     }
   }
 
-  private static func axes(of rows: Tensor, _ centre: Tensor, _ rank: Int, _ tiles: [Range<Int>]) -> Tensor {
-    // Rows in no order that the data could have.
-    let start = Tensor((0..<rank).map { ($0 * 2_654_435_761) % rows.batch })
-    var basis = (rows.selecting(start).to(.float64) - centre).transposed.qr().q.transposed
-    for _ in 0..<2 {
-      // C Q, a tile at a time.
-      let images = tiles.reduce(Tensor.zeros(like: basis)) { sum, range in
-        let deviations = rows[range].to(.float64) - centre
-        return sum + deviations.matmul(basis.transposed).transposed.matmul(deviations)
-      }
-      basis = images.transposed.qr().q.transposed
+  /// How many rows a plane of full dimension is turned by, and how often rows beside the plane are looked at.
+  private static let turning = 8192
+  private static let attempts = 3
+
+  /// The axes of some rows, `[r, d]`, those of most variance first, and whether they are all these rows have.
+  private static func axes(
+    of rows: Tensor, _ centre: Tensor, at chosen: [Int], upTo limit: Int, _ roundings: Double
+  ) -> (axes: Tensor, isAll: Bool) {
+    let deviations = rows.selecting(Tensor(chosen)).to(.float64) - centre
+    // Not the eigenvalues of a square, which hold half the digits.
+    let (q, r) = deviations.transposed.qr()
+    let (turn, values, _) = r.svd()
+    let held = (values .> Double(chosen.count).squareRoot() * roundings / 2).to(.int64).sum().integers[0]
+    let rank = Swift.min(Swift.max(held, 1), limit)
+    let axes = q.matmul(turn.narrowed(1, from: 0, count: rank)).transposed
+    return (axes, held <= limit)
+  }
+
+  /// One iteration towards the axes of most variance of more rows.
+  private static func turned(_ axes: Tensor, towards rows: Tensor, _ centre: Tensor) -> Tensor {
+    let images = stride(from: 0, to: rows.batch, by: tile).reduce(Tensor.zeros(like: axes)) { sum, first in
+      let deviations = rows[first..<Swift.min(first + tile, rows.batch)].to(.float64) - centre
+      return sum + deviations.matmul(axes.transposed).transposed.matmul(deviations)
     }
-    return basis
+    return images.transposed.qr().q.transposed
   }
 }

@@ -123,6 +123,13 @@ import Testing
     let answer = model.certified(x, at: 5)
     #expect(answer.ways == Array(repeating: .reduced, count: 6))
     expectClose(answer.mean, model.whole.denoise(x, at: 5), within: 1e-10)
+    // Five rows of many that leave it are found.
+    let many = Self.data(4000, 300, beside: 0, seed: 3)
+    let rare = Tensor.concatenated([
+      many[..<2000], many[2000..<2005] + SplitMix(seed: 6).unit([5, 300]), many[2005...],
+    ])
+    let wider = CertifiedDenoiser(data: rare, on: .edm)
+    #expect(wider.rank == 17 && wider.largestResidual < 1e-12 * wider.scale)
     // Noise for data has no plane.
     let noise = CertifiedDenoiser(data: SplitMix(seed: 5).unit([500, 300]), on: .edm)
     #expect(noise.rank == 64 && noise.certified(x, at: 20).ways.allSatisfy { $0 == .dense })
