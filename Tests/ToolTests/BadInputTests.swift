@@ -53,6 +53,9 @@ import Testing
       name: "no such model", status: 66, line: "none.npy: no such file; check the path",
       options: ["--model": "none.npy"]),
     Kind(
+      name: "no such model, and no schedule", status: 66, line: "none: no such file; check the path",
+      options: ["--model": "none", "--schedule": String?.none]),
+    Kind(
       name: "no such points", status: 66, line: "none.npy: no such file; check the path", options: ["--at": "none.npy"]),
     Kind(
       name: "no such direction", status: 66, line: "none.npy: no such file; check the path",

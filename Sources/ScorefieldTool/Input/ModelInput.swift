@@ -71,6 +71,8 @@ struct ModelInput {
     }
     condition = nil
     guard let schedule = try given ?? choice.schedule.map({ text throws(Failure) in try ScheduleInput(text) }) else {
+      // What is not there brings nothing.
+      if (try? StoredRows.names(in: path)) == nil { _ = try Bytes(mapping: path) }
       throw Failure.option(
         "--schedule", "is missing, and \(path) is no trained model that brings one",
         repair: "use one of \(ScheduleInput.names.joined(separator: ", "))")
