@@ -66,20 +66,23 @@ import Testing
     }
   }
 
+  /// What all steps make of what is seen of a target through a mask.
+  private func inpainted(_ tool: Tool, by method: String, steps: Int, _ more: [String]) throws -> Report {
+    try tool.run(
+      [
+        "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
+        "inpaint:mask.npy", "--method", method, "--start", "start.npy", "--json", "--steps", "\(steps)", "--guide-from",
+        "0", "--guide-to", "\(steps)",
+      ] + more
+    ).json()
+  }
+
   @Test("posterior sampling is the neighbour: it lowers the loss too")
   func posterior() throws {
     try Tool.inTemporaryFolder { tool in
       try put(tool)
-      func ask(_ more: [String]) throws -> Report {
-        try tool.run(
-          [
-            "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
-            "inpaint:mask.npy", "--method", "dps", "--start", "start.npy", "--json", "--steps", "200", "--guide-from",
-            "0", "--guide-to", "200",
-          ] + more
-        ).json()
-      }
-      let (pulled, hardly) = (try ask(["--deviation", "0.3"]), try ask(["--deviation", "1000"]))
+      func ask(_ more: String...) throws -> Report { try inpainted(tool, by: "dps", steps: 200, more) }
+      let (pulled, hardly) = (try ask("--deviation", "0.3"), try ask("--deviation", "1000"))
       #expect(pulled.mean_final_loss < 0.3 * hardly.mean_final_loss && pulled.method == "dps")
     }
   }
@@ -89,11 +92,7 @@ import Testing
     try Tool.inTemporaryFolder { tool in
       try put(tool)
       func ask(_ deviation: String) throws -> Report {
-        try tool.run([
-          "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
-          "inpaint:mask.npy", "--method", "moments", "--start", "start.npy", "--json", "--steps", "100", "--guide-from",
-          "0", "--guide-to", "100", "--deviation", deviation,
-        ]).json()
+        try inpainted(tool, by: "moments", steps: 100, ["--deviation", deviation])
       }
       let (matched, hardly) = (try ask("0.3"), try ask("1000"))
       #expect(matched.method == "moments:exact" && matched.outcome == "converged")
@@ -106,16 +105,10 @@ import Testing
   func noiseless() throws {
     try Tool.inTemporaryFolder { tool in
       try put(tool)
-      func ask(_ more: [String]) throws -> Report {
-        try tool.run(
-          [
-            "guide", "--model", "two.json", "--schedule", "edm", "--loss", "target:target.npy", "--measurement",
-            "inpaint:mask.npy", "--method", "dps", "--start", "start.npy", "--json", "--steps", "200", "--guide-from",
-            "0", "--guide-to", "200", "--deviation",
-          ] + more
-        ).json()
+      func ask(_ more: String...) throws -> Report {
+        try inpainted(tool, by: "dps", steps: 200, ["--deviation"] + more)
       }
-      let (free, weak, strong) = (try ask(["1000"]), try ask(["0", "--zeta", "2"]), try ask(["0"]))
+      let (free, weak, strong) = (try ask("1000"), try ask("0", "--zeta", "2"), try ask("0"))
       #expect(free.zeta == nil && weak.zeta == 2 && strong.zeta == 100)
       #expect(weak.mean_final_loss < free.mean_final_loss && strong.mean_final_loss < 0.1 * free.mean_final_loss)
       #expect(strong.outcome == "converged")

@@ -388,6 +388,16 @@ import Testing
     }
   }
 
+  /// Options beside those of a good call are wrong usage, in these words.
+  private func expectRefusal(of options: [String], _ message: String) throws {
+    try Tool.inTemporaryFolder { tool in
+      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
+      let answer = try tool.run(
+        ["sample", "--model", "one.json", "--schedule", "vp", "--count", "2", "--out", "s.npy"] + options)
+      #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
+    }
+  }
+
   @Test(
     "thresholds and guidance that cannot be are said",
     arguments: [
@@ -411,12 +421,7 @@ import Testing
       ),
     ])
   func wrappedRefusals(options: [String], message: String) throws {
-    try Tool.inTemporaryFolder { tool in
-      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
-      let answer = try tool.run(
-        ["sample", "--model", "one.json", "--schedule", "vp", "--count", "2", "--out", "s.npy"] + options)
-      #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
-    }
+    try expectRefusal(of: options, message)
   }
 
   @Test(
@@ -485,12 +490,7 @@ import Testing
       (["--grid", "scheduler"], "--grid: 'scheduler' is the grid of a --scheduler; say which file"),
     ])
   func schedulerMissing(options: [String], message: String) throws {
-    try Tool.inTemporaryFolder { tool in
-      try tool.put(Array(#"{"weights":[1],"means":[[0]],"stds":[1]}"#.utf8), at: "one.json")
-      let answer = try tool.run(
-        ["sample", "--model", "one.json", "--schedule", "vp", "--count", "2", "--out", "s.npy"] + options)
-      #expect(answer.status == 64 && answer.messages == "scorefield: \(message)\n", "\(answer.messages)")
-    }
+    try expectRefusal(of: options, message)
   }
 
   @Test(
