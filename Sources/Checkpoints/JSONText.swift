@@ -44,6 +44,8 @@ package enum JSONText {
 
   /// The text with the numbers that Python writes and JSON has no word for as strings.
   private static func quotingBareNumbers(_ text: UnsafeRawBufferPointer) -> Data {
+    // Most texts have none of them, and may be long.
+    guard text.contains(UInt8(ascii: "N")) || text.contains(UInt8(ascii: "I")) else { return Data(text) }
     let words = ["NaN", "Infinity", "-Infinity"].map { Array($0.utf8) }
     let (quote, escape) = (UInt8(ascii: "\""), UInt8(ascii: "\\"))
     var (data, place, isString) = (Data(capacity: text.count), 0, false)
