@@ -222,8 +222,9 @@ public struct CertifiedDenoiser: Denoiser {
     let rounding = precision * (0x1p-50 * reach * (reach + origin) + hidden * hidden)
     let spread = (posterior.covarianceTrace.clamped(0) + 0x1p-50 * plane.radius * plane.radius).sqrt()
     let growth = (2 * (pull * residual + rounding)).clamped(nil, 50).exp()
-    let answer = plane.centre + mean.matmul(plane.axes)
-    return (answer, growth * (pull * meanResidual + rounding) * spread + residual)
+    return (
+      plane.centre + mean.matmul(plane.axes), growth * (pull * meanResidual + rounding) * spread + residual
+    )
   }
 
   /// The first terms of the mean in `1/k²`; nil where that is hopeless for any query.
@@ -240,8 +241,7 @@ public struct CertifiedDenoiser: Denoiser {
     let residual = plane.largestResidual
     let eta = (2 * residual * outside + residual * residual) / (2 * ratio * ratio)
     let bound = radius * spread.squared() + 2 * radius * (2 * eta).clamped(nil, 50).expm1() + residual
-    let answer = plane.centre + mean.matmul(plane.axes)
-    return (answer, bound)
+    return (plane.centre + mean.matmul(plane.axes), bound)
   }
 
   /// What roundings can do to a dense sum.

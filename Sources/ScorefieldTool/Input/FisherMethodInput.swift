@@ -78,7 +78,7 @@ struct FisherMethodInput {
       (name, kind) = ("hutch++:\(count)", .hutchPlusPlus(count))
       return
     case "secant":
-      let reach = try value.count(standard: 8)
+      let reach = try value.count(standard: Self.standardReach)
       (name, kind) = ("secant:\(reach)", .secant(reach))
       return
     case "retrieval":
@@ -116,7 +116,9 @@ struct FisherMethodInput {
   /// What serves best at a noise level with what is at hand.
   static let recommended = FisherMethodInput("recommended", .recommended)
   /// Backward differences as far as a gradient is followed.
-  static let secant = FisherMethodInput("secant:8", .secant(8))
+  static let secant = FisherMethodInput("secant:\(standardReach)", .secant(standardReach))
+  /// In units of σ.
+  private static let standardReach = 8
 
   private init(_ name: String, _ kind: Kind) { (self.name, self.kind) = (name, kind) }
 
